@@ -1,0 +1,14 @@
+#!/bin/sh
+# Renews the locks: every package with its hashes, no index named. The smaller locks follow dev.txt.
+set -eu
+cd "$(dirname "$0")/.."
+uv=${1:-.venv/bin/uv}
+lock() {
+  out=$1; shift
+  "$uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+    --custom-compile-command "make lock" "$@" pyproject.toml -o "requirements/$out.txt"
+}
+lock dev --extra dev
+lock daemon -c requirements/dev.txt
+lock site -c requirements/dev.txt --extra site
+lock demo -c requirements/dev.txt --extra demo --extra build
