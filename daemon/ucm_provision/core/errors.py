@@ -1,0 +1,425 @@
+"""Every way in which the daemon can fail, and what must happen next.
+
+One table pins code, disposition, HTTP status, exit status, the sentence that a person reads and the
+place in docs/OPERATIONS.md. Nothing else in the product decides any of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+class Disposition(Enum):
+    """What must happen next."""
+
+    RETRY = "retry"  # by itself, after a back-off
+    WAIT_DEVICE = "wait_device"  # when the module appears again
+    OPERATOR = "operator"  # a person must decide or mend something
+    REJECT = "reject"  # never: this is not for us
+    PAUSE_ALL = "pause_all"  # the site's fault, not the module's: do not burn the others
+    FATAL = "fatal"  # the daemon cannot run like this
+
+
+class Code(StrEnum):
+    """Stable names of the failures, for logs, the journal, the API and scripts."""
+
+    # the port and the device link
+    PORT_BUSY = "port_busy"
+    PORT_DENIED = "port_denied"
+    PORT_UNUSABLE = "port_unusable"
+    DEVICE_GONE = "device_gone"
+    LINK_SILENT = "link_silent"
+    LINK_GARBAGE = "link_garbage"
+    LINK_BROKEN = "link_broken"
+    LINK_INSECURE = "link_insecure"
+    POP_MISSING = "pop_missing"
+    POP_WRONG = "pop_wrong"
+    IDENTITY_MISMATCH = "identity_mismatch"
+    PRODUCT_UNSUPPORTED = "product_unsupported"
+    MODULE_BUSY = "module_busy"
+    MODULE_CONFLICT = "module_conflict"
+    MODULE_REFUSED = "module_refused"
+    MANAGED_ELSEWHERE = "managed_elsewhere"
+    # the provisioning API
+    API_UNREACHABLE = "api_unreachable"
+    API_TLS = "api_tls"
+    API_UNAUTHORIZED = "api_unauthorized"
+    API_REJECTED = "api_rejected"
+    API_CONFLICT = "api_conflict"
+    API_NOT_FOUND = "api_not_found"
+    API_RATE_LIMITED = "api_rate_limited"
+    API_FAILED = "api_failed"
+    API_ANSWER_INVALID = "api_answer_invalid"
+    # the broker and the time source, tried from this box
+    BROKER_DNS_FAILED = "broker_dns_failed"
+    BROKER_REFUSED = "broker_refused"
+    BROKER_TIMEOUT = "broker_timeout"
+    BROKER_TLS_UNTRUSTED = "broker_tls_untrusted"
+    BROKER_TLS_EXPIRED = "broker_tls_expired"
+    BROKER_TLS_REJECTED = "broker_tls_rejected"
+    MQTT_NOT_AUTHORIZED = "mqtt_not_authorized"
+    MQTT_UNAVAILABLE = "mqtt_unavailable"
+    TIME_SOURCE_FAILED = "time_source_failed"
+    # the module, on trial with its new configuration
+    TRIAL_WIFI_AUTH_FAILED = "trial_wifi_auth_failed"
+    TRIAL_WIFI_NOT_FOUND = "trial_wifi_not_found"
+    TRIAL_DHCP_TIMEOUT = "trial_dhcp_timeout"
+    TRIAL_DNS_FAILED = "trial_dns_failed"
+    TRIAL_TIME_TIMEOUT = "trial_time_timeout"
+    TRIAL_TCP_REFUSED = "trial_tcp_refused"
+    TRIAL_TCP_TIMEOUT = "trial_tcp_timeout"
+    TRIAL_TLS_UNTRUSTED = "trial_tls_untrusted"
+    TRIAL_TLS_EXPIRED = "trial_tls_expired"
+    TRIAL_TLS_REJECTED = "trial_tls_rejected"
+    TRIAL_MQTT_NOT_AUTHORIZED = "trial_mqtt_not_authorized"
+    TRIAL_MQTT_UNAVAILABLE = "trial_mqtt_unavailable"
+    TRIAL_EXPIRED = "trial_expired"
+    TRIAL_CONFIG_INVALID = "trial_config_invalid"
+    TRIAL_ABORTED = "trial_aborted"
+    TRIAL_LOST = "trial_lost"
+    NOT_ONLINE = "not_online"
+    NOT_SEEN = "not_seen"
+    # the daemon itself and its command line
+    CONFIG_INVALID = "config_invalid"
+    MANIFEST_INVALID = "manifest_invalid"
+    TOKEN_MISSING = "token_missing"  # noqa: S105 -- the name of a failure
+    JOURNAL_TOO_NEW = "journal_too_new"
+    JOURNAL_UNUSABLE = "journal_unusable"
+    CONTROL_UNUSABLE = "control_unusable"
+    DAEMON_UNREACHABLE = "daemon_unreachable"
+    MODULE_UNKNOWN = "module_unknown"
+    MODULE_AMBIGUOUS = "module_ambiguous"
+    REQUEST_INVALID = "request_invalid"
+    INTERNAL = "internal"
+
+
+class Exit:
+    """Exit statuses of the command lines. 78 is EX_CONFIG of sysexits(3): systemd does not restart on it."""
+
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    OPERATOR = 4
+    UNAVAILABLE = 5
+    CONFIG = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One row of the table.
+
+    Attributes:
+        sentence: What happened and what to do, for a person.
+        tries: With RETRY, how often it is tried before an operator is asked; None: for ever.
+    """
+
+    disposition: Disposition
+    http_status: int
+    exit_status: int
+    sentence: str
+    tries: int | None = None
+
+
+_RETRY, _WAIT, _OPERATOR = Disposition.RETRY, Disposition.WAIT_DEVICE, Disposition.OPERATOR
+_PAUSE, _FATAL = Disposition.PAUSE_ALL, Disposition.FATAL
+
+# A port that never answers is opened a few times only: each open may reset whatever hangs on it.
+_UNANSWERED_OPENS = 5
+# A wrong proof of possession is never guessed at: three tries, then a person looks at the label.
+_POP_TRIES = 3
+# A configuration that a module could not get online with is tried again only a few times by itself.
+_TRIALS = 3
+
+
+def _retry(sentence: str, tries: int | None = None) -> Failure:
+    return Failure(_RETRY, 503, Exit.UNAVAILABLE, sentence, tries)
+
+
+def _operator(sentence: str, http_status: int = 409) -> Failure:
+    return Failure(_OPERATOR, http_status, Exit.OPERATOR, sentence)
+
+
+FAILURES: dict[Code, Failure] = {
+    Code.PORT_BUSY: _retry(
+        "Another program holds the port. Nothing was sent. Close it (ModemManager and brltty are the usual ones); "
+        "the daemon tries again by itself."
+    ),
+    Code.PORT_DENIED: _retry(
+        "The daemon may not open the port. Give its user read and write access to the port's group; "
+        "it tries again by itself."
+    ),
+    Code.PORT_UNUSABLE: _retry(
+        "The port cannot be opened as a serial line. Check the cable and the port's name.", _UNANSWERED_OPENS
+    ),
+    Code.DEVICE_GONE: Failure(
+        _WAIT,
+        503,
+        Exit.UNAVAILABLE,
+        "The module was unplugged. Nothing is lost: plug it in again, on any port, and the work goes on.",
+    ),
+    Code.LINK_SILENT: _retry(
+        "Nothing answered on the port. Check that it is a UCM, that it is powered and that its firmware "
+        "speaks the device link.",
+        _UNANSWERED_OPENS,
+    ),
+    Code.LINK_GARBAGE: _retry(
+        "Something answered on the port, but not with the device link's frames. Check the baud rate, "
+        "and that it is a UCM.",
+        _UNANSWERED_OPENS,
+    ),
+    Code.LINK_BROKEN: _retry("The conversation with the module broke off. The daemon starts a fresh one by itself."),
+    Code.LINK_INSECURE: _operator(
+        "The module offers only an older, insecure link. Nothing secret was sent. Update its firmware: "
+        "security version 2 with patch 1 or newer is needed."
+    ),
+    Code.POP_MISSING: _operator(
+        "The module's proof of possession is not known. Add it to the manifest, or set link.site_pop_file; "
+        "it stands on the module's label."
+    ),
+    Code.POP_WRONG: _retry(
+        "The module refused the proof of possession. Nothing was changed on it. Compare the manifest with the "
+        "module's label.",
+        _POP_TRIES,
+    ),
+    Code.IDENTITY_MISMATCH: _operator(
+        "The module is not the one it announced to be. Nothing secret was sent. Check what is plugged in."
+    ),
+    Code.PRODUCT_UNSUPPORTED: _operator(
+        "This kind of module cannot be provisioned by this version of the daemon. It was not touched."
+    ),
+    Code.MODULE_BUSY: _retry("Another box has reserved the module. This one waits until the reservation ends."),
+    Code.MODULE_CONFLICT: _retry(
+        "Somebody else configured the module meanwhile. It was not touched; the daemon looks at it afresh."
+    ),
+    Code.MODULE_REFUSED: _operator(
+        "The module refused the new configuration and keeps its old one. The detail says why."
+    ),
+    Code.MANAGED_ELSEWHERE: _operator(
+        "The module was configured by another box for a device that this site does not know. It was not touched."
+    ),
+    Code.API_UNREACHABLE: _retry(
+        "The provisioning API cannot be reached. The module was not touched. Check api.url and the network; "
+        "the daemon goes on by itself when it returns."
+    ),
+    Code.API_TLS: _retry(
+        "The provisioning API's certificate is not trusted. No token was sent. Set api.ca_file to its CA, "
+        "and check this box's clock."
+    ),
+    Code.API_UNAUTHORIZED: Failure(
+        _PAUSE,
+        502,
+        Exit.OPERATOR,
+        "The provisioning API refused the site's token. No module was touched, and all wait. Put a valid token "
+        "into api.token_file; the daemon goes on by itself.",
+    ),
+    Code.API_REJECTED: _operator(
+        "The provisioning API refused the request. The module was not touched. The detail is the API's own words.",
+        502,
+    ),
+    Code.API_CONFLICT: _operator(
+        "The provisioning API knows this hardware id elsewhere: on another site, or as another kind of device. "
+        "The module was not touched. Remove the device there first.",
+        502,
+    ),
+    Code.API_NOT_FOUND: _operator(
+        "The provisioning API has no such call or no such site. Check api.url and site.id.", 502
+    ),
+    Code.API_RATE_LIMITED: _retry("The provisioning API asks for patience. The daemon waits as long as it was told."),
+    Code.API_FAILED: _retry(
+        "The provisioning API failed on its side. The module was not touched; the daemon asks again by itself."
+    ),
+    Code.API_ANSWER_INVALID: _operator(
+        "The provisioning API answered something that is no provisioning answer. The module was not touched. "
+        "Check api.url, and the API's version.",
+        502,
+    ),
+    Code.BROKER_DNS_FAILED: _retry(
+        "The broker's host name does not resolve from this box. The module was not touched. Check the name server, "
+        "or set override.mqtt_host."
+    ),
+    Code.BROKER_REFUSED: _retry(
+        "The broker's port refuses connections from this box. The module was not touched. Check that the broker runs."
+    ),
+    Code.BROKER_TIMEOUT: _retry(
+        "The broker does not answer from this box. The module was not touched. Check routes and firewalls."
+    ),
+    Code.BROKER_TLS_UNTRUSTED: _operator(
+        "The broker's certificate does not match the CA chain that the API gave. The module was not touched. "
+        "Check that mqtt_host and mqtt_port are the broker of this API.",
+        502,
+    ),
+    Code.BROKER_TLS_EXPIRED: _operator(
+        "The broker's certificate is outside its validity. The module was not touched. Check the broker's "
+        "certificate, and this box's clock.",
+        502,
+    ),
+    Code.BROKER_TLS_REJECTED: _operator(
+        "The broker refused the new certificate. The module was not touched. Check that the broker trusts the "
+        "API's CA, and its revocation list.",
+        502,
+    ),
+    Code.MQTT_NOT_AUTHORIZED: _operator(
+        "The broker refused the new credentials. The module was not touched. Check that the broker knows the "
+        "API's users, or trusts its CA.",
+        502,
+    ),
+    Code.MQTT_UNAVAILABLE: _retry(
+        "The broker says that it is unavailable. The module was not touched; the daemon tries again by itself."
+    ),
+    Code.TIME_SOURCE_FAILED: _retry(
+        "The time source does not answer from this box. The module was not touched. Check it, or set "
+        "override.time_sync."
+    ),
+    Code.TRIAL_WIFI_AUTH_FAILED: _operator(
+        "The module could not join the Wi-Fi: the passphrase was refused. It returned to its old configuration. "
+        "Correct the passphrase in the configuration."
+    ),
+    Code.TRIAL_WIFI_NOT_FOUND: _retry(
+        "The module does not hear the Wi-Fi network. It returned to its old configuration. Check the name, the "
+        "band (2.4 GHz) and the distance.",
+        _TRIALS,
+    ),
+    Code.TRIAL_DHCP_TIMEOUT: _retry(
+        "The module joined the Wi-Fi but got no address. It returned to its old configuration. Check the DHCP server.",
+        _TRIALS,
+    ),
+    Code.TRIAL_DNS_FAILED: _retry(
+        "The module cannot resolve a host name. It returned to its old configuration. Check the name server of its "
+        "network, or set override.mqtt_host to an address."
+    ),
+    Code.TRIAL_TIME_TIMEOUT: _retry(
+        "The module got no time from the time source. It returned to its old configuration. Check that the source "
+        "can be reached from its network, or set override.time_sync.",
+        _TRIALS,
+    ),
+    Code.TRIAL_TCP_REFUSED: _retry(
+        "The broker's port refused the module's connection. It returned to its old configuration. Check the broker."
+    ),
+    Code.TRIAL_TCP_TIMEOUT: _retry(
+        "The broker did not answer the module. It returned to its old configuration. Check routes and firewalls "
+        "between the module's network and the broker."
+    ),
+    Code.TRIAL_TLS_UNTRUSTED: _operator(
+        "The module does not trust the broker's certificate. It returned to its old configuration. Check that the "
+        "broker it reaches is this API's."
+    ),
+    Code.TRIAL_TLS_EXPIRED: _operator(
+        "To the module, the broker's certificate is outside its validity. It returned to its old configuration. "
+        "Check the certificate and the time source."
+    ),
+    Code.TRIAL_TLS_REJECTED: _operator(
+        "The broker refused the module's certificate. It returned to its old configuration. Check that the broker "
+        "trusts the API's CA, and its revocation list."
+    ),
+    Code.TRIAL_MQTT_NOT_AUTHORIZED: _operator(
+        "The broker refused the module's credentials or its command topic. It returned to its old configuration. "
+        "Check the broker's users and topic rights."
+    ),
+    Code.TRIAL_MQTT_UNAVAILABLE: _retry(
+        "The broker told the module that it is unavailable. It returned to its old configuration; the daemon tries "
+        "again by itself."
+    ),
+    Code.TRIAL_EXPIRED: _retry(
+        "The module did not get online within its trial and returned to its old configuration.", _TRIALS
+    ),
+    Code.TRIAL_CONFIG_INVALID: _operator(
+        "The module could not use the configuration and returned to its old one. Check its firmware version."
+    ),
+    Code.TRIAL_ABORTED: _operator("The trial was called off, and the module returned to its old configuration."),
+    Code.TRIAL_LOST: _retry(
+        "The module no longer holds the configuration that was on trial, and does not say why.", _TRIALS
+    ),
+    Code.NOT_ONLINE: _retry(
+        "The module has its configuration but does not report that it is online. The detail is its own reason.",
+        _TRIALS,
+    ),
+    Code.NOT_SEEN: _operator(
+        "The module reports that it is online, but neither the broker's witness nor the API has seen it. Nothing was "
+        "rolled back. Check broker.witness, and that the module and this box use the same broker."
+    ),
+    Code.CONFIG_INVALID: Failure(_FATAL, 500, Exit.CONFIG, "The configuration is wrong. The daemon did not start."),
+    Code.MANIFEST_INVALID: Failure(_FATAL, 500, Exit.CONFIG, "The manifest is wrong. The daemon did not start."),
+    Code.TOKEN_MISSING: Failure(
+        _FATAL,
+        500,
+        Exit.CONFIG,
+        "There is no token for the provisioning API. Put it into the file that api.token_file names, "
+        "readable by the daemon only.",
+    ),
+    Code.JOURNAL_TOO_NEW: Failure(
+        _FATAL,
+        500,
+        Exit.CONFIG,
+        "The journal was written by a newer version of the daemon. Install that version again; nothing was changed.",
+    ),
+    Code.JOURNAL_UNUSABLE: Failure(
+        _FATAL,
+        500,
+        Exit.FAILED,
+        "The journal cannot be read or written. Check the disk and the rights on state.dir.",
+    ),
+    Code.CONTROL_UNUSABLE: Failure(
+        _FATAL,
+        500,
+        Exit.CONFIG,
+        "The control socket cannot be opened. Check control.socket, the rights on its folder, and that no other "
+        "daemon runs.",
+    ),
+    Code.DAEMON_UNREACHABLE: Failure(
+        _RETRY,
+        503,
+        Exit.UNAVAILABLE,
+        "The daemon does not answer on its control socket. Check that ucm-provisiond runs and that you may open the "
+        "socket.",
+    ),
+    Code.MODULE_UNKNOWN: Failure(
+        Disposition.REJECT, 404, Exit.NOT_FOUND, "No module of that name, slug or hardware id is known here."
+    ),
+    Code.MODULE_AMBIGUOUS: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.NOT_FOUND,
+        "More than one module answers to that. Give more of its hardware id.",
+    ),
+    Code.REQUEST_INVALID: Failure(Disposition.REJECT, 400, Exit.USAGE, "The request is not one that the daemon knows."),
+    Code.INTERNAL: _operator(
+        "Something went wrong inside the daemon. It holds this module and goes on with the others; the log has the "
+        "details. Please report it.",
+        500,
+    ),
+}
+
+
+def anchor(code: Code) -> str:
+    """Where docs/OPERATIONS.md speaks of the failure."""
+    return f"docs/OPERATIONS.md#{code.value.replace('_', '-')}"
+
+
+class UcmError(Exception):
+    """A failure with a code.
+
+    Args:
+        code: Which failure; :data:`FAILURES` says what follows from it.
+        detail: What is particular to this time, one line, without secrets, in the words of whoever refused.
+        retry_after: With RETRY or PAUSE_ALL, the seconds that the other side asked us to wait.
+    """
+
+    def __init__(self, code: Code, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+        self.retry_after = retry_after
+
+    @property
+    def failure(self) -> Failure:
+        return FAILURES[self.code]
+
+    def __str__(self) -> str:
+        return explain(self.code, self.detail)
+
+
+def explain(code: Code, detail: str = "") -> str:
+    """The failure as a person reads it: name, sentence, detail and where to read on."""
+    particular = f" ({detail})" if detail else ""
+    return f"{code.name}: {FAILURES[code].sentence}{particular} {anchor(code)}"

@@ -1,0 +1,164 @@
+"""What happens to a session, as the journal keeps it. Facts in the past tense, never a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ucm_provision.core.errors import Code
+from ucm_provision.core.model import Endpoint, Evidence, Product, ProvisionArguments
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a module is, read inside the secure session."""
+
+    hardware_id: str
+    product: Product
+    model: str
+    firmware: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushIntent:
+    """What is about to be written to a module. ``sha256`` names the bytes without telling them."""
+
+    transaction: bytes
+    sha256: bytes
+    base_generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Something appeared that may be a module."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The session's module was found again, perhaps at another endpoint."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsFixed:
+    """With what the API will be asked. Journalled before the first call, repeated for ever."""
+
+    arguments: ProvisionArguments
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAdded:
+    """The API answered with the module's device."""
+
+    device_id: str
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The new connection works from this box; ``warnings`` are sentences for a person."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PushIntended:
+    intent: PushIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The module holds the intended configuration, on trial or active."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The module's active configuration names a device that the API knows: nothing needs to be pushed."""
+
+    device_id: str
+    slug: str
+    generation: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An attempt ended. What follows is decided by the table in ``core.errors``.
+
+    ``retry_after``: the seconds that the other side asked us to wait, if it did.
+    """
+
+    code: Code
+    detail: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCleared:
+    """The session goes on; ``why`` says who or what let it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """The endpoint turned out to carry the module of another session, which goes on with it."""
+
+    into: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    why: str
+
+
+Event = (
+    Seen
+    | Moved
+    | Identified
+    | ArgumentsFixed
+    | DeviceAdded
+    | Checked
+    | PushIntended
+    | Committed
+    | Adopted
+    | Verified
+    | Failed
+    | HoldCleared
+    | Absorbed
+    | Cancelled
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        Seen,
+        Moved,
+        Identified,
+        ArgumentsFixed,
+        DeviceAdded,
+        Checked,
+        PushIntended,
+        Committed,
+        Adopted,
+        Verified,
+        Failed,
+        HoldCleared,
+        Absorbed,
+        Cancelled,
+    )
+}

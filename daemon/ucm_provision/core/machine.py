@@ -1,0 +1,243 @@
+"""The state machine of a session: two pure functions.
+
+A session's state says what is already true (its milestone) and, beside it, what it waits for (its
+hold). What it is doing right now is nowhere in it, so a crash leaves nothing to repair: load the last
+milestone and run its next action again. Every action is idempotent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from ucm_provision.core import policy
+from ucm_provision.core.errors import FAILURES, Code, Disposition
+from ucm_provision.core.events import (
+    Absorbed,
+    Adopted,
+    ArgumentsFixed,
+    Cancelled,
+    Checked,
+    Committed,
+    DeviceAdded,
+    Event,
+    Failed,
+    HoldCleared,
+    Identified,
+    Identity,
+    Moved,
+    PushIntended,
+    PushIntent,
+    Seen,
+    Verified,
+)
+from ucm_provision.core.model import Endpoint, Evidence, ProvisionArguments
+
+
+class Milestone(StrEnum):
+    """What is already true of a session."""
+
+    SEEN = "SEEN"
+    IDENTIFIED = "IDENTIFIED"
+    PROVISIONED = "PROVISIONED"
+    PUSHED = "PUSHED"
+    VERIFIED = "VERIFIED"
+    REJECTED = "REJECTED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        return self in (Milestone.VERIFIED, Milestone.REJECTED, Milestone.CANCELLED)
+
+
+class Action(StrEnum):
+    """What a session does next."""
+
+    IDENTIFY = "identify"
+    PROVISION = "provision"
+    PUSH = "push"
+    VERIFY = "verify"
+
+
+class Waits(StrEnum):
+    """What a held session waits for."""
+
+    RETRY_AT = "retry_at"
+    DEVICE_GONE = "device_gone"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a session does not go on by itself now.
+
+    ``until``: for RETRY_AT, when it goes on; for DEVICE_GONE, when a port that is still there proves
+    that the module never left; else None.
+    """
+
+    waits: Waits
+    code: Code
+    detail: str
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One attempt to bring one module from seen to verified.
+
+    Attributes:
+        attempt: Failures in a row, of any kind; drives the back-off.
+        repeated: Failures in a row with the same code; drives the question to an operator.
+        managed_by: The box that owns an adopted module's configuration.
+    """
+
+    id: str
+    endpoint: Endpoint
+    seen_at: float
+    updated_at: float
+    milestone: Milestone = Milestone.SEEN
+    identity: Identity | None = None
+    arguments: ProvisionArguments | None = None
+    device_id: str = ""
+    slug: str = ""
+    warnings: tuple[str, ...] = ()
+    intent: PushIntent | None = None
+    generation: int | None = None
+    adopted: bool = False
+    managed_by: str = ""
+    evidence: Evidence | None = None
+    hold: Hold | None = None
+    attempt: int = 0
+    repeated: int = 0
+    last_code: Code | None = None
+    absorbed_into: str = ""
+
+    @property
+    def hardware_id(self) -> str | None:
+        return self.identity.hardware_id if self.identity else None
+
+
+# A port may still be listed for a moment after its module has gone.
+_STILL_LISTED = 3.0
+
+# After these the module does not hold what was pushed, so the push is no longer true.
+_NOT_PUSHED = frozenset(
+    code for code in Code if code.value.startswith("trial_") or code in (Code.MODULE_CONFLICT, Code.MODULE_REFUSED)
+)
+
+
+def evolve(session: Session | None, event: Event, *, session_id: str, at: float) -> Session:
+    """The session after the event.
+
+    Raises:
+        ValueError: a session begins with Seen, and only with it.
+    """
+    if isinstance(event, Seen):
+        if session is not None:
+            raise ValueError(f"session {session_id} was seen already")
+        return Session(id=session_id, endpoint=event.endpoint, seen_at=at, updated_at=at)
+    if session is None:
+        raise ValueError(f"session {session_id} cannot begin with {type(event).__name__}")
+    return replace(_apply(session, event, at), updated_at=at)
+
+
+def _apply(session: Session, event: Event, at: float) -> Session:
+    match event:
+        case Moved(endpoint):
+            return replace(session, endpoint=endpoint, hold=_hold_after_a_new_plug(session.hold))
+        case Failed():
+            return _failed(session, event, at)
+        case HoldCleared():
+            return replace(session, hold=None)
+        case Absorbed(into):
+            return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into)
+        case Cancelled():
+            return replace(session, milestone=Milestone.CANCELLED, hold=None)
+        case _:
+            return replace(_advance(session, event), hold=None)
+
+
+def _advance(session: Session, event: Event) -> Session:
+    match event:
+        case Identified(identity):
+            milestone = Milestone.IDENTIFIED if session.milestone is Milestone.SEEN else session.milestone
+            return replace(session, identity=identity, milestone=milestone)
+        case ArgumentsFixed(arguments):
+            return replace(session, arguments=arguments)
+        case DeviceAdded(device_id, slug):
+            return replace(session, device_id=device_id, slug=slug, milestone=Milestone.PROVISIONED)
+        case Checked(warnings):
+            return replace(session, warnings=warnings)
+        case PushIntended(intent):
+            return replace(session, intent=intent)
+        case Committed(generation):
+            return replace(session, generation=generation, milestone=Milestone.PUSHED)
+        case Adopted():
+            return _adopted(session, event)
+        case Verified(evidence):
+            done = replace(session, evidence=evidence, milestone=Milestone.VERIFIED)
+            return replace(done, attempt=0, repeated=0, last_code=None)
+    raise ValueError(f"{type(event).__name__} is no progress")
+
+
+def _adopted(session: Session, event: Adopted) -> Session:
+    session = replace(session, adopted=True, managed_by=event.owner, milestone=Milestone.PUSHED)
+    return replace(session, device_id=event.device_id, slug=event.slug, generation=event.generation)
+
+
+def _hold_after_a_new_plug(hold: Hold | None) -> Hold | None:
+    """Plugging a module in is an operator's hand on it, but no reason to hurry a back-off."""
+    return hold if hold and hold.waits is Waits.RETRY_AT else None
+
+
+def _failed(session: Session, event: Failed, at: float) -> Session:
+    failure = FAILURES[event.code]
+    if failure.disposition is Disposition.WAIT_DEVICE:
+        return replace(session, hold=Hold(Waits.DEVICE_GONE, event.code, event.detail, at + _STILL_LISTED))
+    attempt = session.attempt + 1
+    repeated = session.repeated + 1 if session.last_code is event.code else 1
+    session = replace(session, attempt=attempt, repeated=repeated, last_code=event.code)
+    if event.code in _NOT_PUSHED:
+        session = _no_longer_pushed(session)
+    if failure.disposition is Disposition.REJECT:
+        return replace(session, milestone=Milestone.REJECTED, hold=Hold(Waits.OPERATOR, event.code, event.detail, None))
+    again = failure.disposition in (Disposition.RETRY, Disposition.PAUSE_ALL)
+    if again and (failure.tries is None or repeated < failure.tries):
+        wait = max(policy.backoff(attempt), min(event.retry_after or 0.0, policy.BACKOFF_LAST))
+        return replace(session, hold=Hold(Waits.RETRY_AT, event.code, event.detail, at + wait))
+    return replace(session, hold=Hold(Waits.OPERATOR, event.code, event.detail, None))
+
+
+def _no_longer_pushed(session: Session) -> Session:
+    if not session.milestone.ended and session.arguments is None:
+        milestone = Milestone.IDENTIFIED
+    else:
+        milestone = Milestone.PROVISIONED
+    return replace(session, milestone=milestone, intent=None, generation=None, adopted=False, managed_by="")
+
+
+_ACTIONS = {
+    Milestone.SEEN: Action.IDENTIFY,
+    Milestone.IDENTIFIED: Action.PROVISION,
+    Milestone.PROVISIONED: Action.PUSH,
+    Milestone.PUSHED: Action.VERIFY,
+}
+
+
+def next_action(session: Session, now: float) -> Action | None:
+    """What the session does next, or None while it waits or when it has ended."""
+    if session.hold and not _over(session.hold, now):
+        return None
+    return _ACTIONS.get(session.milestone)
+
+
+def _over(hold: Hold, now: float) -> bool:
+    return hold.waits is Waits.RETRY_AT and hold.until is not None and hold.until <= now
+
+
+def clamp(session: Session, now: float) -> Session:
+    """The session as loaded from the journal, without waits that only a jumping clock can have made."""
+    hold = session.hold
+    if hold is None or hold.until is None or hold.until <= now + policy.BACKOFF_LAST:
+        return session
+    return replace(session, hold=replace(hold, until=now + policy.BACKOFF_LAST))

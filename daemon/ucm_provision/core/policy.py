@@ -1,0 +1,84 @@
+"""Every deadline, bound and back-off of the daemon, each with the place it comes from.
+
+Durations are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+# ---- device link, serial (hardware/link/SPEC.md) -------------------------------------------------
+
+# The link's own retransmission: a lost frame costs a quarter of a second, a busy chip at most one.
+RETRANSMIT_FIRST = 0.25
+RETRANSMIT_LAST = 1.0
+# An ESP32 takes 1 to 2 s for its share of SRP; ten leave room for a boot in between.
+HANDSHAKE_DEADLINE = 10.0
+COMMIT_DEADLINE = 10.0
+CALL_DEADLINE = 5.0
+# Opening a port may reset the module; its first answer then comes only after its boot.
+FIRST_ANSWER_DEADLINE = 12.0
+FIRST_ANSWER_RESEND = 1.0
+# udev applies rights up to 2 s after the port appears, and ModemManager lets go of it about then.
+OPEN_RETRY = 2.0
+OPEN_RETRY_EVERY = 0.2
+CONSOLE_TAIL = 4096
+MAX_FRAME_DEFAULT = 2304
+MAX_FRAME_SMALLEST = 2048
+MAX_FRAME_LARGEST = 4096
+CHUNK_LARGEST = 2048
+FRAME_OVERHEAD = 96
+
+# ---- the transaction -----------------------------------------------------------------------------
+
+RESERVE_SECONDS = 120
+# Beyond the trial the reservation must still hold while the module rolls back and is read again.
+RESERVE_BEYOND_TRIAL = 60
+CONFIGURATION_LARGEST = 16 * 1024
+WIFI_NETWORKS_LARGEST = 3
+TRIAL_SHORTEST = 30
+TRIAL_LONGEST = 900
+TRIAL_DEFAULT = 120
+# How often the module is asked how far it got. A poll costs it one AES block or two.
+STATE_POLL = 0.5
+# After a trial's end the module needs a moment to roll back and say so.
+TRIAL_GRACE = 15.0
+# From the module's own "online" to somebody else seeing it.
+SEEN_DEADLINE = 120.0
+API_POLL = 2.0
+
+# ---- HTTP API ------------------------------------------------------------------------------------
+
+API_CONNECT_DEADLINE = 10.0
+API_CALL_DEADLINE = 30.0
+API_BODY_LARGEST = 256 * 1024
+
+# ---- broker and time source ----------------------------------------------------------------------
+
+BROKER_CONNECT_DEADLINE = 10.0
+# Under TLS 1.3 a refused client certificate shows at the first read, a round trip after the handshake.
+BROKER_ALERT_WAIT = 0.5
+BROKER_SUBACK_DEADLINE = 10.0
+TIME_SOURCE_DEADLINE = 5.0
+WITNESS_RECONNECT_FIRST = 1.0
+WITNESS_RECONNECT_LAST = 30.0
+WITNESS_SUBSCRIBE_DEADLINE = 5.0
+WITNESS_QUEUE = 256
+
+# ---- discovery and supervision -------------------------------------------------------------------
+
+RESCAN_EVERY = 1.0
+SIGHTINGS_KEPT = 1024
+SESSIONS_AT_ONCE = 16
+FEED_QUEUE = 1024
+PAUSE_ALL_SECONDS = 60.0
+STOP_DEADLINE = 5.0
+
+# ---- retries -------------------------------------------------------------------------------------
+
+BACKOFF_FIRST = 5.0
+BACKOFF_LAST = 600.0
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait after the ``attempt``-th failure in a row (1, 2, …): doubling, bounded."""
+    doublings = min(max(attempt, 1) - 1, 16)
+    return float(min(BACKOFF_FIRST * 2.0**doublings, BACKOFF_LAST))

@@ -1,0 +1,127 @@
+"""The seams of the daemon: what the engine asks of the outside, and nothing about how it is done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from ucm_provision.core.model import (
+    Arrival,
+    Connection,
+    Device,
+    Endpoint,
+    LinkState,
+    ModuleConfiguration,
+    ModuleInfo,
+    ProofOfPossession,
+    ProvisionArguments,
+    Provisioned,
+    Reservation,
+)
+
+# Which proof of possession to try for the hardware id that a module announces (None: it announces none).
+# The announcement is only a hint. Returns None when no proof is known.
+PopLookup = Callable[[str | None], ProofOfPossession | None]
+
+
+class DeviceLink(Protocol):
+    """One secure session with one module. Used once; any failure ends it.
+
+    Every call raises :class:`~ucm_provision.core.errors.UcmError`: ``device_gone`` when the carrier
+    vanished, ``link_silent``, ``link_garbage`` or ``link_broken`` when the conversation failed,
+    ``module_busy``, ``module_conflict`` or ``module_refused`` when the module said no.
+    """
+
+    @property
+    def announced_id(self) -> str | None:
+        """The hardware id that the module announced before the handshake: a hint, not a proof."""
+
+    async def info(self) -> ModuleInfo: ...
+
+    async def reserve(self, owner: str, seconds: int) -> Reservation:
+        """Makes or renews this box's reservation (0 seconds releases it)."""
+
+    async def begin(self, transaction: bytes, payload: bytes, base_generation: int) -> int:
+        """Starts or resumes staging ``payload``.
+
+        Returns the offset to go on from: ``len(payload)`` when all of it is there already, be it
+        staged, on trial or active.
+        """
+
+    async def chunk(self, transaction: bytes, payload: bytes, offset: int) -> int:
+        """Sends the next piece of ``payload`` from ``offset``; returns the module's next offset."""
+
+    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
+        """Puts the staged configuration on trial, confirmed by the module itself once online.
+
+        ``now_unix_ms`` sets a clock that was never set; 0 when this box's own clock is not to be
+        trusted. Returns the new generation.
+        """
+
+    async def abort(self, transaction: bytes) -> None: ...
+
+    async def state(self) -> LinkState: ...
+
+    async def identify(self, seconds: int) -> None:
+        """Makes the module blink, 1 to 60 s."""
+
+
+class DeviceLinks(Protocol):
+    """Opens device links. A product's own firmware joins as another one of these."""
+
+    def dial(self, endpoint: Endpoint, pop_for: PopLookup) -> AbstractAsyncContextManager[DeviceLink]:
+        """Opens the endpoint, proves both sides to each other, and closes everything at the end.
+
+        Raises:
+            UcmError: ``port_busy``, ``port_denied``, ``port_unusable``, ``device_gone``,
+                ``link_silent``, ``link_garbage``, ``link_broken``, ``link_insecure``,
+                ``pop_missing`` or ``pop_wrong``.
+        """
+
+    def pack(self, configuration: ModuleConfiguration) -> bytes:
+        """The bytes that are staged on a module for this configuration. They hold secrets."""
+
+
+class ProvisioningApi(Protocol):
+    """The platform's provisioning API. Raises UcmError with an ``api_…`` code."""
+
+    async def site_id(self) -> str:
+        """The one site of this API (a Gateway has exactly one)."""
+
+    async def provision(self, arguments: ProvisionArguments) -> Provisioned:
+        """Adds or re-adds a device. Idempotent for kinds with a hardware id: fresh credentials each time."""
+
+    async def device(self, device_id: str) -> Device | None:
+        """The record of a device, or None when the API does not know it."""
+
+
+class BrokerCheck(Protocol):
+    """Tries a module's new connection from this box, before the module gets it."""
+
+    async def check(self, connection: Connection) -> list[str]:
+        """Raises UcmError (``broker_…``, ``mqtt_…``, ``time_source_failed``); returns warnings, a sentence each."""
+
+
+class Witness(Protocol):
+    """Sees modules arrive at the broker, with credentials of its own."""
+
+    def watch(self, hardware_id: str) -> AbstractAsyncContextManager[AsyncIterator[Arrival]]:
+        """The messages that the module publishes from now on.
+
+        Entering subscribes (and waits, bounded, for the broker's grant where it is connected).
+        The iterator never ends by itself. A witness without a broker yields nothing and raises nothing.
+        """
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the Unix epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed point, never going back."""
+
+    def synchronized(self) -> bool:
+        """Whether the wall clock may be handed to a module."""
+
+    async def sleep(self, seconds: float) -> None: ...

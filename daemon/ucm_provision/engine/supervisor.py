@@ -1,0 +1,142 @@
+"""Decides which sessions exist and which run now. Everything it knows comes from sightings and the record."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from ucm_provision.core import policy
+from ucm_provision.core.errors import Code, Disposition, UcmError
+from ucm_provision.core.events import Cancelled, Failed, HoldCleared
+from ucm_provision.core.machine import Milestone, Session, Waits, next_action
+from ucm_provision.core.model import Sighting
+from ucm_provision.core.ports import Clock
+from ucm_provision.engine.record import Record
+from ucm_provision.engine.session import SessionRunner
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The site's own fault: no module is tried until then."""
+
+    error: UcmError
+    until: float
+
+
+class Supervisor:
+    """One door for every sighting; one task for every session that has something to do."""
+
+    def __init__(self, record: Record, runner: SessionRunner, clock: Clock) -> None:
+        self._record = record
+        self._runner = runner
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._running: set[str] = set()
+        self.pause: Pause | None = None
+
+    async def sight(self, sighting: Sighting) -> None:
+        """Takes note of an endpoint that appeared or vanished."""
+        present, key = self._record.present, sighting.endpoint.key
+        if not sighting.present:
+            present.pop(key, None)
+        elif key in present or len(present) < policy.SIGHTINGS_KEPT:
+            present[key] = sighting.endpoint
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled; the sessions are cancelled with it, each at a durable point."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._changed.clear()
+                await self._reconcile()
+                self._start_due(group)
+                await self._wait()
+
+    async def _reconcile(self) -> None:
+        """Brings the sessions in line with what is plugged in."""
+        for key, endpoint in tuple(self._record.present.items()):
+            latest = self._record.latest_at(key)
+            if latest is None or latest.milestone is Milestone.CANCELLED:
+                await self._record.begin(endpoint)
+        for session in self._record.open_sessions():
+            if not self._busy(session):
+                await self._match_presence(session)
+
+    async def _match_presence(self, session: Session) -> None:
+        present = session.endpoint.key in self._record.present
+        gone = session.hold is not None and session.hold.waits is Waits.DEVICE_GONE
+        if not present and session.identity is None:
+            await self._record.add(session.id, Cancelled("unplugged before it was identified"))
+        elif not present and not gone:
+            await self._record.add(session.id, Failed(Code.DEVICE_GONE, session.endpoint.address))
+        elif present and gone and self._never_left(session):
+            await self._record.add(session.id, HoldCleared("the port is still there"))
+
+    def _never_left(self, session: Session) -> bool:
+        hold = session.hold
+        return hold is not None and hold.until is not None and self._clock.now() >= hold.until
+
+    def _start_due(self, group: asyncio.TaskGroup) -> None:
+        now = self._clock.now()
+        for session in self._record.open_sessions():
+            if len(self._running) >= self._slots(now):
+                return
+            if self._due(session, now):
+                self._running.add(session.id)
+                group.create_task(self._run(session.id), name=f"session {session.id}")
+
+    def _slots(self, now: float) -> int:
+        """How many sessions may run. After a pause a single one tries whether its cause is mended."""
+        if self.pause is None:
+            return policy.SESSIONS_AT_ONCE
+        return 1 if now >= self.pause.until else 0
+
+    def _busy(self, session: Session) -> bool:
+        return session.id in self._running or self._runner.works_on(session.id)
+
+    def _due(self, session: Session, now: float) -> bool:
+        present = session.endpoint.key in self._record.present
+        return present and not self._busy(session) and next_action(session, now) is not None
+
+    async def _run(self, session_id: str) -> None:
+        try:
+            failure = await self._runner.run(session_id)
+            if failure and failure.failure.disposition is Disposition.PAUSE_ALL:
+                self._pause_all(failure)
+            elif failure is None:
+                self.pause = None
+        finally:
+            self._running.discard(session_id)
+            self._changed.set()
+
+    def _pause_all(self, error: UcmError) -> None:
+        until = self._clock.now() + max(policy.PAUSE_ALL_SECONDS, error.retry_after or 0.0)
+        self.pause = Pause(error, until)
+        log.error(str(error), UCM_ERROR=error.code.value, pause_s=policy.PAUSE_ALL_SECONDS)
+
+    async def _wait(self) -> None:
+        """Until something changes, or the next hold is over."""
+        timeout = self._until_next()
+        if timeout is None:
+            await self._changed.wait()
+            return
+        sleeper = asyncio.ensure_future(self._clock.sleep(timeout))
+        change = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((sleeper, change), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+            change.cancel()
+            await asyncio.gather(sleeper, change, return_exceptions=True)
+
+    def _until_next(self) -> float | None:
+        now = self._clock.now()
+        times = [s.hold.until for s in self._record.open_sessions() if s.hold and s.hold.until is not None]
+        if self.pause and self.pause.until > now:
+            times.append(self.pause.until)
+        future = [time - now for time in times if time > now]
+        return min(future, default=None)

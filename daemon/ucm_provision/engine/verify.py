@@ -1,0 +1,134 @@
+"""Verify: the module's own report, and somebody else who has seen it, both at the new generation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from ucm_provision.core import policy
+from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.events import Verified
+from ucm_provision.core.model import Arrival, Device, Evidence, LinkState, Phase, Reason, Source
+from ucm_provision.engine.attempt import Attempt
+from ucm_provision.engine.trial import failed_trial, trial_failure
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Somebody other than the module has seen it."""
+
+    by: Source
+    what: str
+    generation: int | None
+    at: float
+
+
+async def verify(attempt: Attempt) -> None:
+    """Watches until the module is online and seen, or says why it is not.
+
+    Raises:
+        UcmError: ``trial_…`` when the module fell back, ``not_online``, ``not_seen``.
+    """
+    attempt.show("verify")
+    arrivals = await attempt.watch()
+    state = await _until_online(attempt)
+    reported_at = attempt.site.clock.now()
+    attempt.show("verify", "online, waiting to be seen at the broker")
+    sight = await _until_seen(attempt, arrivals, reported_at)
+    await attempt.note(Verified(_evidence(state, reported_at, sight)))
+
+
+async def _until_online(attempt: Attempt) -> LinkState:
+    """Polls the module's own report until it is online at the session's generation."""
+    clock, session = attempt.site.clock, attempt.session
+    deadline = clock.monotonic() + attempt.site.plan.trial_s + policy.TRIAL_GRACE
+    while True:
+        state = await attempt.link.state()
+        if session.intent and failed_trial(state, session.intent.transaction):
+            raise trial_failure(state, session.intent.transaction)
+        if state.generation == session.generation and state.phase is Phase.ONLINE:
+            return state
+        attempt.show("verify", _progress(state, session.generation))
+        if clock.monotonic() >= deadline:
+            raise UcmError(Code.NOT_ONLINE, _progress(state, session.generation))
+        await clock.sleep(policy.STATE_POLL)
+
+
+def _progress(state: LinkState, generation: int | None) -> str:
+    if state.generation != generation:
+        return "still with the old configuration"
+    reason = "" if state.reason is Reason.NONE else f" {state.reason.value}"
+    return f"{state.phase.value}{reason}"
+
+
+async def _until_seen(attempt: Attempt, arrivals: AsyncIterator[Arrival], reported_at: float) -> Sight:
+    """The first of the witness and the API to have seen the module."""
+    watchers = [
+        asyncio.ensure_future(_seen_by_witness(attempt, arrivals, reported_at)),
+        asyncio.ensure_future(_seen_by_api(attempt)),
+    ]
+    try:
+        done, _ = await asyncio.wait(watchers, timeout=policy.SEEN_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+    if not done:
+        raise UcmError(Code.NOT_SEEN)
+    return done.pop().result()
+
+
+async def _seen_by_witness(attempt: Attempt, arrivals: AsyncIterator[Arrival], reported_at: float) -> Sight:
+    generation = attempt.session.generation
+    async for arrival in arrivals:
+        if attempt.session.adopted or arrival.config_generation == generation or arrival.at >= reported_at:
+            return Sight(Source.WITNESS, f"a message on {arrival.topic}", arrival.config_generation, arrival.at)
+    raise AssertionError("a witness never ends by itself")
+
+
+async def _seen_by_api(attempt: Attempt) -> Sight:
+    site = attempt.site
+    while True:
+        device = await _ask(attempt)
+        what = device and seen_in_api(device, attempt)
+        if device and what:
+            return Sight(Source.API, what, device.config_generation, site.clock.now())
+        await site.clock.sleep(policy.API_POLL)
+
+
+async def _ask(attempt: Attempt) -> Device | None:
+    """An API that is away is no reason to give up: the witness may see the module meanwhile."""
+    try:
+        return await attempt.site.api.device(attempt.session.device_id)
+    except UcmError:
+        return None
+
+
+def seen_in_api(device: Device, attempt: Attempt) -> str:
+    """What the API's record proves, or nothing.
+
+    A generation that the API knew before Commit proves nothing: an erased module counts from 1 again.
+    Being online proves something only where nothing was committed, or where it was not so before.
+    """
+    before, session = attempt.before, attempt.session
+    known = before.config_generation if before else None
+    if device.config_generation == session.generation and known != session.generation:
+        return f"generation {device.config_generation} registered"
+    if device.online and (session.adopted or (before is not None and before.online is False)):
+        return "the module online"
+    return ""
+
+
+def _evidence(state: LinkState, reported_at: float, sight: Sight) -> Evidence:
+    return Evidence(
+        generation=state.generation,
+        reported_phase=state.phase,
+        reported_at=reported_at,
+        rssi_dbm=state.rssi_dbm,
+        ssid=state.ssid,
+        seen_by=sight.by,
+        seen_what=sight.what,
+        seen_generation=sight.generation,
+        seen_at=sight.at,
+    )

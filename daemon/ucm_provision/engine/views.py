@@ -1,0 +1,120 @@
+"""From what the daemon knows to what people and programs are shown."""
+
+from __future__ import annotations
+
+from ucm_provision.core.errors import explain
+from ucm_provision.core.events import (
+    Absorbed,
+    Adopted,
+    ArgumentsFixed,
+    Cancelled,
+    Checked,
+    Committed,
+    DeviceAdded,
+    Event,
+    Failed,
+    HoldCleared,
+    Identified,
+    Moved,
+    PushIntended,
+    Seen,
+    Verified,
+)
+from ucm_provision.core.machine import Hold, Session
+from ucm_provision.core.model import Evidence
+from ucm_provision.wire import ActivityView, EvidenceView, HoldView, ModuleView, TimelineEntry
+
+
+def module_view(session: Session, *, present: bool, activity: ActivityView | None) -> ModuleView:
+    identity, arguments = session.identity, session.arguments
+    return ModuleView(
+        session=session.id,
+        endpoint=session.endpoint.address,
+        present=present,
+        hardware_id=session.hardware_id,
+        product=identity.product.value if identity else None,
+        model=identity.model if identity else None,
+        firmware=identity.firmware if identity else None,
+        name=arguments.name if arguments else None,
+        protocol=arguments.protocol.value if arguments else None,
+        device_id=session.device_id or None,
+        slug=session.slug or None,
+        milestone=session.milestone.value,
+        adopted=session.adopted,
+        managed_by=session.managed_by or None,
+        generation=session.generation,
+        warnings=list(session.warnings),
+        hold=_hold_view(session.hold) if session.hold and not activity else None,
+        activity=activity,
+        evidence=_evidence_view(session.evidence) if session.evidence else None,
+        attempt=session.attempt,
+        seen_at=session.seen_at,
+        updated_at=session.updated_at,
+    )
+
+
+def _hold_view(hold: Hold) -> HoldView:
+    return HoldView(
+        waits=hold.waits.value, code=hold.code.value, message=explain(hold.code, hold.detail), until=hold.until
+    )
+
+
+def _evidence_view(evidence: Evidence) -> EvidenceView:
+    return EvidenceView(
+        generation=evidence.generation,
+        reported_phase=evidence.reported_phase.value,
+        reported_at=evidence.reported_at,
+        rssi_dbm=evidence.rssi_dbm,
+        ssid=evidence.ssid,
+        seen_by=evidence.seen_by.value,
+        seen_what=evidence.seen_what,
+        seen_generation=evidence.seen_generation,
+        seen_at=evidence.seen_at,
+    )
+
+
+def timeline_entry(at: float, event: Event) -> TimelineEntry:
+    return TimelineEntry(at=at, event=type(event).__name__, text=describe(event))
+
+
+def describe(event: Event) -> str:
+    """The event in one calm sentence."""
+    match event:
+        case Seen(endpoint):
+            return f"Seen at {endpoint.address}."
+        case Moved(endpoint):
+            return f"Found again at {endpoint.address}."
+        case Absorbed(into):
+            return f"It is the module of session {into}, which goes on here."
+        case Failed(code, detail):
+            return explain(code, detail)
+        case HoldCleared(why):
+            return f"Goes on: {why}."
+        case Cancelled(why):
+            return f"Ended: {why}."
+        case _:
+            return _describe_progress(event)
+
+
+def _describe_progress(event: Event) -> str:
+    match event:
+        case Identified(identity):
+            return f"Identified as {identity.model} {identity.hardware_id}, firmware {identity.firmware}."
+        case ArgumentsFixed(arguments):
+            return f'Will be "{arguments.name}" on site {arguments.site_id}, with {arguments.protocol.value}.'
+        case DeviceAdded(device_id, slug):
+            return f"Device {device_id} ({slug}) in the provisioning API."
+        case Checked(warnings):
+            return " ".join(("The new connection works from this box.", *warnings))
+        case PushIntended(intent):
+            return f"Pushing the configuration onto generation {intent.base_generation}."
+        case Committed(generation):
+            return f"The module holds the configuration as generation {generation}."
+        case Adopted(device_id, slug, generation, owner):
+            return f"Already configured (generation {generation}, by {owner}) as device {device_id} ({slug})."
+        case Verified(evidence):
+            return (
+                f"Verified at generation {evidence.generation}: the module reports {evidence.reported_phase.value}, "
+                f"and the {evidence.seen_by.value} saw {evidence.seen_what}."
+            )
+    raise ValueError(f"unknown event {type(event).__name__}")
