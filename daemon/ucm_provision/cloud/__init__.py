@@ -1,0 +1,5 @@
+"""The provisioning API's client."""
+
+from ucm_provision.cloud.provisioning import HttpProvisioningApi, Timing
+
+__all__ = ["HttpProvisioningApi", "Timing"]

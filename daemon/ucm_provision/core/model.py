@@ -221,6 +221,15 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the site's configuration puts in place of the API's answer. None leaves the answer as it is."""
+
+    mqtt_host: str | None = None
+    mqtt_port: int | None = None
+    time_source: TimeSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProvisionArguments:
     """The arguments of one provisioning call. Fixed in the journal before the first call: they repeat for ever."""
 

@@ -82,3 +82,22 @@ def backoff(attempt: int) -> float:
     """Seconds to wait after the ``attempt``-th failure in a row (1, 2, …): doubling, bounded."""
     doublings = min(max(attempt, 1) - 1, 16)
     return float(min(BACKOFF_FIRST * 2.0**doublings, BACKOFF_LAST))
+
+# ---- what the API, the broker and the witness's file may say -------------------------------------
+
+# A server that asks for more patience than this is asked again all the same.
+RETRY_AFTER_LONGEST = 3600.0
+API_DETAIL_LARGEST = 300
+# The body of a refusal is read for its message only.
+API_REFUSAL_LARGEST = 16 * 1024
+# An RSA-4096 key is 3.3 KiB of PEM, a chain of eight RSA certificates about 16.
+PEM_LARGEST = 32 * 1024
+CA_CERTIFICATES_LARGEST = 8
+# A name with more addresses than this is a mistake; each address gets its share of the deadline.
+BROKER_ADDRESSES_TRIED = 4
+# What a broker that is gone anyway may cost when its connection is closed.
+BROKER_CLOSE_DEADLINE = 1.0
+BROKER_KEEPALIVE = 30
+NTP_RESEND = 1.0
+WITNESS_FILE_LARGEST = 64 * 1024
+WITNESS_PAYLOAD_LARGEST = 64 * 1024

@@ -125,3 +125,27 @@ class Clock(Protocol):
         """Whether the wall clock may be handed to a module."""
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class ByteStream(Protocol):
+    """An open serial line. Opening it is the transport's, what the bytes mean the device link's.
+
+    Reading and writing raise :class:`~ucm_provision.core.errors.UcmError` ``device_gone`` once the
+    line has vanished, whatever the operating system calls that.
+    """
+
+    @property
+    def bits_per_second(self) -> int:
+        """The line's rate. A byte takes ten bits (8N1), so this tells when a written byte has left."""
+
+    async def read(self) -> bytes:
+        """The bytes that came in, at least one. A cancelled read loses none.
+
+        What nobody reads is kept up to a bound; beyond it the oldest bytes are lost, as in a UART.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Returns when the operating system has taken all of ``data``, which may be before it left."""
+
+    async def close(self) -> None:
+        """Gives the line back. May be called twice; never raises ``device_gone``."""

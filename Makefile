@@ -1,0 +1,61 @@
+# Every target sets up what it needs itself and is quick the second time.
+#
+#   make demo    a whole site in one process: API, broker, simulated modules and the daemon
+#   make test    the tests
+#   make lint    ruff, mypy, import contracts
+#   make bench   speed and memory, as ratios
+#   make proto   the device link's protobuf modules, after a change of hardware/link/*.proto
+#   make lock    the locked requirements, after a change of pyproject.toml
+#   make clean   removes everything that the targets made
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench proto lock clean system-packages
+
+BIN := .venv/bin
+# What the demo is told, e.g. make demo DEMO_ARGS=--json
+DEMO_ARGS ?=
+# What pytest is told, e.g. make test TEST_ARGS="-k frames"
+TEST_ARGS ?=
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: .venv/.demo
+	@$(BIN)/ucm-demo $(DEMO_ARGS)
+
+test: .venv/.dev system-packages
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.dev
+	$(BIN)/python -m tests.bench
+
+proto: .venv/.dev
+	hardware/link/generate.sh $(BIN)/python
+
+lock: .venv/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	requirements/compile.sh $(BIN)/uv
+
+system-packages:
+	@tools/system-packages systemd-analyze:systemd
+
+clean:
+	rm -rf .venv .demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	find daemon hardware tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The dev lock is a superset of the demo's with the same versions, so either may come first.
+.venv/.demo: .venv/pyvenv.cfg requirements/demo.txt pyproject.toml
+	@tools/install requirements/demo.txt $@
+
+.venv/.dev: .venv/pyvenv.cfg requirements/dev.txt pyproject.toml
+	@tools/install requirements/dev.txt $@
+
+.venv/pyvenv.cfg:
+	@tools/make-venv

@@ -1,0 +1,105 @@
+"""The daemon's answers as plain aligned text."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ucm_provision.wire import ModuleDetail, ModuleView, StatusView
+
+_HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
+
+
+def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
+    """The site at a glance."""
+    api = status["api"]
+    rows = [
+        ("daemon", f"{status['version']}, up {_duration(time.time() - status['started_at'])}, box {status['box_id']}"),
+        ("API", api["url"] + (f", site {api['site_id']}" if api["site_id"] else "")),
+        ("witness", status["witness"]),
+        ("Wi-Fi", ", ".join(status["wifi"]) or "no network configured: modules keep theirs"),
+        ("modules", _counts(modules)),
+    ]
+    if status["paused"]:
+        rows.insert(1, ("PAUSED", status["paused"]["message"]))
+    return "\n".join(f"{name:<8}  {value}" for name, value in rows)
+
+
+def _counts(modules: Sequence[ModuleView]) -> str:
+    counts = Counter(state(module) for module in modules)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "none seen yet"
+
+
+def list_text(modules: Sequence[ModuleView]) -> str:
+    """A line for each module, and below it what it waits for."""
+    if not modules:
+        return "No modules yet. Plug one in, or check usb.globs in the configuration."
+    rows = [
+        (m["name"] or "-", m["hardware_id"] or "not known yet", m["model"] or "-", m["endpoint"], state(m))
+        for m in modules
+    ]
+    lines = _columns([_HEADER, *rows])
+    for index, module in reversed(list(enumerate(modules, start=1))):
+        if module["hold"]:
+            lines.insert(index + 1, f"  {module['hold']['message']}")
+    return "\n".join(lines)
+
+
+def state(module: ModuleView) -> str:
+    """Where a module stands, in a word or two."""
+    if module["activity"]:
+        return " ".join(filter(None, (module["activity"]["step"], module["activity"]["detail"])))
+    if hold := module["hold"]:
+        return {"retry_at": "tries again", "device_gone": "unplugged", "operator": "needs you"}[hold["waits"]]
+    return module["milestone"].lower()
+
+
+def show_text(detail: ModuleDetail) -> str:
+    """Everything about one module: facts, evidence, what it waits for, history."""
+    module = detail["module"]
+    facts = [
+        ("hardware id", module["hardware_id"]),
+        ("name", module["name"]),
+        ("model", " ".join(filter(None, (module["model"], module["firmware"])))),
+        ("endpoint", module["endpoint"] + ("" if module["present"] else " (not there now)")),
+        ("state", state(module)),
+        ("device", " ".join(filter(None, (module["device_id"], module["slug"])))),
+        ("protocol", module["protocol"]),
+        ("managed by", module["managed_by"]),
+        ("generation", str(module["generation"] or "")),
+        ("evidence", _evidence(module)),
+    ]
+    lines = [f"{name:<11}  {value}" for name, value in facts if value]
+    lines += [f"warning      {warning}" for warning in module["warnings"]]
+    if module["hold"]:
+        lines += ["", module["hold"]["message"]]
+    lines += ["", *(f"{_clock(entry['at'])}  {entry['text']}" for entry in detail["timeline"])]
+    return "\n".join(lines)
+
+
+def _evidence(module: ModuleView) -> str:
+    evidence = module["evidence"]
+    if not evidence:
+        return ""
+    return (
+        f"reports {evidence['reported_phase']} on {evidence['ssid'] or 'its network'} ({evidence['rssi_dbm']} dBm); "
+        f"{evidence['seen_by']} saw {evidence['seen_what']}"
+    )
+
+
+def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    table = list(rows)
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _duration(seconds: float) -> str:
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {name}"
+    return f"{max(int(seconds), 0)} s"

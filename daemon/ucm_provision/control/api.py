@@ -1,0 +1,139 @@
+"""The control socket: the daemon's public interface, HTTP and JSON over a Unix socket.
+
+Its shapes are those of :mod:`ucm_provision.wire`. Who may connect is decided by the socket's mode and
+group alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from ucm_provision.core.errors import FAILURES, Code, UcmError
+from ucm_provision.wire import ErrorAnswer, ErrorBody, ModuleDetail, ModuleList, ModuleView, StatusView, TimelineEntry
+
+log = structlog.get_logger()
+
+Status = Callable[[], StatusView]
+Modules = Callable[[], list[ModuleView]]
+Timeline = Callable[[str], Awaitable[list[TimelineEntry]]]
+
+_SOCKET_MODE = 0o660
+_STATUS_CODES = {404: Code.REQUEST_INVALID, 405: Code.REQUEST_INVALID}
+
+
+class ControlApi:
+    """Answers what the daemon knows. Reads only; the answers are whole snapshots."""
+
+    def __init__(self, status: Status, modules: Modules, timeline: Timeline) -> None:
+        self._status = status
+        self._modules = modules
+        self._timeline = timeline
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[_errors])
+        app.router.add_get("/v1/status", self._get_status)
+        app.router.add_get("/v1/modules", self._get_modules)
+        app.router.add_get("/v1/modules/{module}", self._get_module)
+        return app
+
+    async def _get_status(self, _: web.Request) -> web.Response:
+        return _json(self._status())
+
+    async def _get_modules(self, request: web.Request) -> web.Response:
+        state = request.query.get("state", "").upper()
+        modules = [module for module in self._modules() if state in ("", module["milestone"])]
+        return _json(ModuleList(modules=modules))
+
+    async def _get_module(self, request: web.Request) -> web.Response:
+        module = find(self._modules(), request.match_info["module"])
+        return _json(ModuleDetail(module=module, timeline=await self._timeline(module["session"])))
+
+
+def find(modules: list[ModuleView], wanted: str) -> ModuleView:
+    """The module that a person means by a name, a slug, an endpoint or the beginning of a hardware id.
+
+    Raises:
+        UcmError: module_unknown or module_ambiguous.
+    """
+    exact = [m for m in modules if wanted in (m["name"], m["slug"], m["endpoint"], m["session"], m["device_id"])]
+    found = exact or [m for m in modules if wanted and (m["hardware_id"] or "").startswith(wanted.upper())]
+    if not found:
+        raise UcmError(Code.MODULE_UNKNOWN, wanted[:64])
+    if len(found) > 1:
+        raise UcmError(Code.MODULE_AMBIGUOUS, ", ".join(m["hardware_id"] or m["endpoint"] for m in found[:5]))
+    return found[0]
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except UcmError as error:
+        return _error(error, error.failure.http_status)
+    except web.HTTPException as error:
+        return _error(UcmError(_STATUS_CODES.get(error.status, Code.INTERNAL), error.reason), error.status)
+    except Exception:
+        log.exception("control request failed", path=request.path)
+        return _error(UcmError(Code.INTERNAL), FAILURES[Code.INTERNAL].http_status)
+
+
+def _error(error: UcmError, status: int) -> web.Response:
+    return _json(ErrorAnswer(error=ErrorBody(code=error.code.value, message=str(error))), status)
+
+
+def _json(body: StatusView | ModuleList | ModuleDetail | ErrorAnswer, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+@asynccontextmanager
+async def serve(api: ControlApi, path: Path) -> AsyncIterator[None]:
+    """Serves the API on a Unix socket for as long as the context lasts.
+
+    Raises:
+        UcmError: control_unusable, when the socket cannot be made or another daemon answers on it.
+    """
+    listener = _listen(path)
+    runner = web.AppRunner(api.application(), access_log=None)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener, shutdown_timeout=1.0).start()
+        yield
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _remove_stale(path)
+        listener.bind(str(path))
+        path.chmod(_SOCKET_MODE)
+    except OSError as error:
+        listener.close()
+        raise UcmError(Code.CONTROL_UNUSABLE, f"{path}: {error.strerror or error}") from error
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """A daemon that was killed leaves its socket behind; one that lives still answers on it."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise UcmError(Code.CONTROL_UNUSABLE, f"another daemon answers on {path}")

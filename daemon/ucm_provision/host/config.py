@@ -1,0 +1,251 @@
+"""The configuration file: what it may say, and a clear word where it says something else.
+
+config/ucm-provision.toml documents every option; nothing else has defaults that a site edits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import msgspec
+
+from ucm_provision.core import policy
+from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.model import (
+    MqttProtocol,
+    ProofOfPossession,
+    TimeProtocol,
+    TimeSource,
+    WifiNetwork,
+)
+from ucm_provision.core.secret import Secret
+from ucm_provision.host.toml_lines import line_of, parse_path
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Host = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+# IEEE 802.11: an SSID has 1 to 32 bytes; WPA2: a passphrase has 8 to 63 characters.
+Ssid = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+_PASSPHRASE_LENGTHS = range(8, 64)
+_SSID_BYTES = 32
+BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}$")]
+TrialSeconds = Annotated[int, msgspec.Meta(ge=policy.TRIAL_SHORTEST, le=policy.TRIAL_LONGEST)]
+Networks = Annotated[list["WifiSection"], msgspec.Meta(max_length=policy.WIFI_NETWORKS_LARGEST)]
+
+
+class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A table of the file. An unknown key is an error, never silently ignored."""
+
+
+class SiteSection(_Section, frozen=True):
+    id: str = ""
+    manifest: str = ""
+
+
+class BoxSection(_Section, frozen=True):
+    id: BoxId | None = None
+
+
+class ApiSection(_Section, frozen=True):
+    url: str = "https://api.enapter.com"
+    token_file: str = ""
+    user: str = ""
+    allow_http: bool = False
+    ca_file: str = ""
+
+
+class BrokerSection(_Section, frozen=True):
+    witness: str = ""
+
+
+class UsbSection(_Section, frozen=True):
+    globs: list[str] = []
+    baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115200
+
+
+class LinkSection(_Section, frozen=True):
+    site_pop_file: str = ""
+
+
+class WifiSection(_Section, frozen=True):
+    ssid: Ssid
+    passphrase_file: str = ""
+    hidden: bool = False
+
+
+class PolicySection(_Section, frozen=True):
+    protocol: MqttProtocol = MqttProtocol.MQTTS
+    check: Literal["strict", "warn"] = "strict"
+    trial_s: TrialSeconds = policy.TRIAL_DEFAULT
+
+
+class TimeSyncSection(_Section, frozen=True):
+    protocol: TimeProtocol
+    host: Host
+    port: Port
+
+
+class OverrideSection(_Section, frozen=True):
+    mqtt_host: Host | None = None
+    mqtt_port: Port | None = None
+    time_sync: TimeSyncSection | None = None
+
+
+class ControlSection(_Section, frozen=True):
+    socket: str = "/run/ucm-provision/control.sock"
+
+
+class StateSection(_Section, frozen=True):
+    dir: str = "/var/lib/ucm-provision"
+
+
+class LogSection(_Section, frozen=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(_Section, frozen=True):
+    """The whole file. Relative paths in it are relative to the file's own folder."""
+
+    site: SiteSection = SiteSection()
+    box: BoxSection = BoxSection()
+    api: ApiSection = ApiSection()
+    broker: BrokerSection = BrokerSection()
+    usb: UsbSection = UsbSection()
+    link: LinkSection = LinkSection()
+    wifi: Networks = []
+    policy: PolicySection = PolicySection()
+    override: OverrideSection = OverrideSection()
+    control: ControlSection = ControlSection()
+    state: StateSection = StateSection()
+    log: LogSection = LogSection()
+
+
+class Configuration:
+    """A configuration file that was read and understood."""
+
+    def __init__(self, path: Path, text: str, values: Config) -> None:
+        self.path = path
+        self.values = values
+        self._text = text
+
+    def file(self, name: str) -> Path:
+        """A path that the file names."""
+        return self.path.parent / name
+
+    def reject(self, key: str, problem: str) -> NoReturn:
+        """Raises UcmError(config_invalid) with file, line and key."""
+        raise _invalid(self.path, self._text, key, problem)
+
+    def secret(self, key: str, name: str) -> Secret[str]:
+        """The first line of the file that ``key`` names."""
+        try:
+            text = self.file(name).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            self.reject(key, f"expected a readable file, but {name}: {_why(error)}")
+        return Secret(text.partition("\n")[0].rstrip("\r"))
+
+    def token_file(self) -> Path:
+        """Where the API's token is: as configured, else the service's credential.
+
+        Raises:
+            UcmError: token_missing.
+        """
+        if self.values.api.token_file:
+            return self.file(self.values.api.token_file)
+        if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
+            return Path(credentials, "api-token")
+        raise UcmError(Code.TOKEN_MISSING, f"{self.path} has no api.token_file")
+
+    def box_id(self) -> str:
+        """The name under which this box reserves and owns modules."""
+        return self.values.box.id or _machine_owner()
+
+    def wifi(self) -> tuple[WifiNetwork, ...]:
+        return tuple(self._network(index, network) for index, network in enumerate(self.values.wifi))
+
+    def _network(self, index: int, network: WifiSection) -> WifiNetwork:
+        if len(network.ssid.encode()) > _SSID_BYTES:
+            self.reject(f"$.wifi[{index}].ssid", f"expected at most {_SSID_BYTES} bytes")
+        if not network.passphrase_file:
+            return WifiNetwork(network.ssid, hidden=network.hidden)
+        key = f"$.wifi[{index}].passphrase_file"
+        passphrase = self.secret(key, network.passphrase_file)
+        if len(passphrase.reveal()) not in _PASSPHRASE_LENGTHS:
+            self.reject(key, "expected a passphrase of 8 to 63 characters in the file")
+        return WifiNetwork(network.ssid, passphrase, network.hidden)
+
+    def site_pop(self) -> ProofOfPossession | None:
+        name = self.values.link.site_pop_file
+        return ProofOfPossession(self.secret("$.link.site_pop_file", name)) if name else None
+
+    def time_source(self) -> TimeSource | None:
+        given = self.values.override.time_sync
+        return TimeSource(given.protocol, given.host, given.port) if given else None
+
+
+def load(path: Path) -> Configuration:
+    """Reads the configuration file.
+
+    Raises:
+        UcmError: config_invalid, with file, line, key and what was expected.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UcmError(Code.CONFIG_INVALID, f"{path}: {_why(error)}") from error
+    try:
+        return Configuration(path.absolute(), text, msgspec.convert(tomllib.loads(text), Config))
+    except tomllib.TOMLDecodeError as error:
+        raise UcmError(Code.CONFIG_INVALID, f"{path}: {error}") from error
+    except msgspec.ValidationError as error:
+        problem, _, key = str(error).partition(" - at `")
+        raise _explain(path, text, problem, key.removesuffix("`")) from error
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
+
+
+def _explain(path: Path, text: str, problem: str, key: str) -> UcmError:
+    if unknown := _UNKNOWN.fullmatch(problem):
+        key = f"{key or '$'}.{unknown['name']}"
+        problem = "unknown key; expected one that config/ucm-provision.toml documents"
+    elif problem.startswith("Invalid enum value"):
+        problem += f", expected one of {', '.join(_choices(key))}"
+    return _invalid(path, text, key, problem[0].lower() + problem[1:])
+
+
+def _choices(key: str) -> list[str]:
+    """What the enumeration at ``key`` allows."""
+    kind: msgspec.inspect.Type = msgspec.inspect.type_info(Config)
+    for step in parse_path(key):
+        if isinstance(kind, msgspec.inspect.UnionType):
+            kind = next(each for each in kind.types if not isinstance(each, msgspec.inspect.NoneType))
+        if isinstance(kind, msgspec.inspect.StructType):
+            kind = next(field.type for field in kind.fields if field.encode_name == step)
+    if isinstance(kind, msgspec.inspect.EnumType):
+        return [str(member.value) for member in kind.cls]
+    return [str(value) for value in kind.values] if isinstance(kind, msgspec.inspect.LiteralType) else []
+
+
+def _invalid(path: Path, text: str, key: str, problem: str) -> UcmError:
+    line = line_of(text, parse_path(key))
+    return UcmError(Code.CONFIG_INVALID, f"{path}, line {line}, {key.removeprefix('$').lstrip('.')}: {problem}")
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
+def _machine_owner() -> str:
+    """An id of this machine for this application only, after machine-id(5): the machine's id is not handed out."""
+    try:
+        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:
+        machine = ""
+    if not machine:
+        raise UcmError(Code.CONFIG_INVALID, "this machine has no /etc/machine-id: set box.id")
+    return "box-" + hashlib.blake2s(b"ucm-provisiond", key=machine.encode()[:32], digest_size=10).hexdigest()
