@@ -28,6 +28,7 @@ from ucm_provision.core.secret import Secret
 from ucm_provision.core.text import one_line
 
 _EXPAND = "connectivity,communication,properties"
+_NO_OVERRIDES = Overrides()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ class HttpProvisioningApi:
         user: str | None = None,
         allow_http: bool = False,
         ca_file: Path | None = None,
-        overrides: Overrides = Overrides(),  # noqa: B008 -- frozen
-        timing: Timing = Timing(),  # noqa: B008 -- frozen
+        overrides: Overrides = _NO_OVERRIDES,
+        timing: Timing = Timing(),
         now: Callable[[], float] = time.time,
     ) -> None:
         self._root = api_root(base_url, allow_http=allow_http)

@@ -17,7 +17,7 @@ from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.secret import Secret
 from ucm_provision.core.text import one_line
 
-_CODES = {
+_CODES: dict[int, Code] = {
     HTTPStatus.UNAUTHORIZED: Code.API_UNAUTHORIZED,
     HTTPStatus.FORBIDDEN: Code.API_UNAUTHORIZED,
     HTTPStatus.NOT_FOUND: Code.API_NOT_FOUND,
@@ -54,7 +54,7 @@ def _code(status: int) -> Code:
         return Code.API_FAILED
     if status < 400:
         return Code.API_ANSWER_INVALID
-    return _CODES.get(HTTPStatus(status), Code.API_REJECTED) if status in HTTPStatus else Code.API_REJECTED
+    return _CODES.get(status, Code.API_REJECTED)
 
 
 def _message(body: bytes) -> str:

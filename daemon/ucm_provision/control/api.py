@@ -7,9 +7,10 @@ group alone.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ Modules = Callable[[], list[ModuleView]]
 Timeline = Callable[[str], Awaitable[list[TimelineEntry]]]
 
 _SOCKET_MODE = 0o660
+_OPERATORS = "ucm-operators"
 _STATUS_CODES = {404: Code.REQUEST_INVALID, 405: Code.REQUEST_INVALID}
 
 
@@ -120,10 +122,17 @@ def _listen(path: Path) -> socket.socket:
         _remove_stale(path)
         listener.bind(str(path))
         path.chmod(_SOCKET_MODE)
+        _hand_to_operators(path)
     except OSError as error:
         listener.close()
         raise UcmError(Code.CONTROL_UNUSABLE, f"{path}: {error.strerror or error}") from error
     return listener
+
+
+def _hand_to_operators(path: Path) -> None:
+    """On a box set up for it, members of this group may speak to the daemon; elsewhere only its own user."""
+    with suppress(LookupError, PermissionError):
+        shutil.chown(path, group=_OPERATORS)
 
 
 def _remove_stale(path: Path) -> None:

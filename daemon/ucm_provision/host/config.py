@@ -5,6 +5,7 @@ config/ucm-provision.toml documents every option; nothing else has defaults that
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -135,6 +136,11 @@ class Configuration:
     def file(self, name: str) -> Path:
         """A path that the file names."""
         return self.path.parent / name
+
+    def globs(self) -> list[str]:
+        """The serial ports to look at, as absolute patterns."""
+        folder = glob.escape(str(self.path.parent))
+        return [os.path.join(folder, pattern) for pattern in self.values.usb.globs]  # noqa: PTH118 -- a pattern
 
     def reject(self, key: str, problem: str) -> NoReturn:
         """Raises UcmError(config_invalid) with file, line and key."""

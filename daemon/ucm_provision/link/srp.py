@@ -45,6 +45,7 @@ class Form(StrEnum):
     STANDARD = "standard"
     INNER_HASH_STRIPPED = "inner-hash-stripped"
     SALT_STRIPPED = "salt-stripped"
+    BOTH_STRIPPED = "both-stripped"
     SALT_WITHOUT_LAST_BYTE = "salt-without-last-byte"
 
 
@@ -81,12 +82,10 @@ class SrpClient:
 
     def forms(self, salt: bytes) -> list[Form]:
         """The forms of the verifier that can differ for this password and ``salt``, the standard one first."""
-        forms = [Form.STANDARD]
-        if self._inner_hash.startswith(b"\0"):
-            forms.append(Form.INNER_HASH_STRIPPED)
-        if salt.startswith(b"\0"):
-            forms.append(Form.SALT_STRIPPED)
-        return [*forms, Form.SALT_WITHOUT_LAST_BYTE]
+        forms: dict[bytes, Form] = {}
+        for form in Form:
+            forms.setdefault(self._in_exponent(salt, form), form)
+        return list(forms.values())
 
     def prove(self, salt: bytes, device_public: bytes, form: Form = Form.STANDARD) -> Proofs:
         """Both proofs for the module's ``salt`` and public value B. Takes some milliseconds of CPU.
@@ -98,22 +97,19 @@ class SrpClient:
         scrambler = _number(_hash(self.public, _padded(b_public)))
         if b_public % _N == 0 or scrambler == 0:
             raise UcmError(Code.LINK_BROKEN, "the module's public value is not acceptable")
-        exponent = _number(_hash(*self._salt_and_inner_hash(salt, form)))
+        exponent = _number(_hash(self._in_exponent(salt, form)))
         base = (b_public - _MULTIPLIER * _power(_G, exponent)) % _N
         key = _hash(_minimal(_power(base, self._private + scrambler * exponent)))
         client = _hash(_GROUP_HASH, _hash(self._username), salt, self.public, device_public, key)
         return Proofs(client, Secret(_hash(self.public, client, key)), Secret(key))
 
-    def _salt_and_inner_hash(self, salt: bytes, form: Form) -> tuple[bytes, bytes]:
-        match form:
-            case Form.STANDARD:
-                return salt, self._inner_hash
-            case Form.INNER_HASH_STRIPPED:
-                return salt, self._inner_hash.lstrip(b"\0")
-            case Form.SALT_STRIPPED:
-                return salt.lstrip(b"\0"), self._inner_hash
-            case Form.SALT_WITHOUT_LAST_BYTE:
-                return salt[:-1], self._inner_hash
+    def _in_exponent(self, salt: bytes, form: Form) -> bytes:
+        inner_hash = self._inner_hash
+        if form in (Form.INNER_HASH_STRIPPED, Form.BOTH_STRIPPED):
+            inner_hash = inner_hash.lstrip(b"\0")
+        if form in (Form.SALT_STRIPPED, Form.BOTH_STRIPPED):
+            salt = salt.lstrip(b"\0")
+        return (salt[:-1] if form is Form.SALT_WITHOUT_LAST_BYTE else salt) + inner_hash
 
 
 def _hash(*parts: bytes) -> bytes:

@@ -1,0 +1,122 @@
+"""`make demo`: the main job, on a machine that has nothing but Python."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from ucm_demo.plant import Plant, plant, plug_in, prepare
+from ucm_demo.progress import LiveTable, PlainLines, Progress, Silence
+from ucm_demo.summary import is_verified, result, summary_lines
+from ucm_provision.host import logs
+from ucm_provision.wire import ModuleView
+
+# Each module takes about ten seconds; a busy machine gets its time, a stuck demo comes to an end.
+DEADLINE = 150.0
+
+
+async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
+    """Runs the demo; returns its exit status: 0 when every module was verified."""
+    console = Console()
+    async with plant(folder) as site, asyncio.TaskGroup() as group:
+        running = group.create_task(site.daemon.run())
+        if not as_json:
+            console.print(_greeting(site), highlight=False, markup=False)
+        started = time.monotonic()
+        async with plug_in(site):
+            with _progress(console, as_json=as_json) as progress:
+                await _until_settled(site, progress)
+            views = site.daemon.record.views()
+            _tell(console, views, len(site.modules), time.monotonic() - started, as_json=as_json)
+            if stay:
+                await _stay(console, site)
+        running.cancel()
+    return 0 if sum(map(is_verified, views)) == len(site.modules) else 1
+
+
+def _greeting(site: Plant) -> str:
+    return (
+        f"A site in {site.folder}: provisioning API at {site.site.url}, an MQTT broker with TLS on port "
+        f"{site.site.mqtts_port}, and {len(site.modules)} modules on serial ports. The daemon's log is in "
+        f"{site.folder / 'daemon.log'}.\n"
+    )
+
+
+def _progress(console: Console, *, as_json: bool) -> Progress:
+    if as_json:
+        return Silence()
+    return LiveTable(console) if console.is_terminal else PlainLines(console)
+
+
+async def _until_settled(site: Plant, progress: Progress) -> None:
+    """Until every module is verified or waits for a person, or the time is over."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            with site.daemon.feed.listen() as changes:
+                modules = {view["session"]: view for view in site.daemon.record.views()}
+                async for view in changes:
+                    modules = _current(modules, view)
+                    progress.show(modules)
+                    if len(modules) == len(site.modules) and all(map(_settled, modules.values())):
+                        return
+    except TimeoutError:
+        return
+
+
+def _current(modules: dict[str, ModuleView], view: ModuleView) -> dict[str, ModuleView]:
+    """The modules after a change, without sessions that went up in another."""
+    modules = modules | {view["session"]: view}
+    return {session: each for session, each in modules.items() if each["milestone"] != "CANCELLED"}
+
+
+def _settled(view: ModuleView) -> bool:
+    waits_for_person = view["hold"] is not None and view["hold"]["waits"] == "operator"
+    return is_verified(view) or waits_for_person
+
+
+def _tell(console: Console, views: list[ModuleView], expected: int, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result(views, expected, seconds), indent=2))
+        return
+    console.print()
+    for line in summary_lines(views, expected):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+async def _stay(console: Console, site: Plant) -> None:
+    socket = site.folder / "control.sock"
+    console.print(
+        f"\nThe site stays up until Ctrl-C. In another terminal: .venv/bin/ucmctl --socket {socket} list",
+        highlight=False,
+        markup=False,
+    )
+    await asyncio.Event().wait()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print nothing but the result, as JSON.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
+def command(as_json: bool, folder: Path) -> None:
+    """A whole site in one process: API, broker, two simulated modules, and the daemon that provisions them.
+
+    It stays up until Ctrl-C when standard input is a terminal; otherwise it exits, 0 when all were verified.
+    """
+    prepare(folder)
+    with (folder / "daemon.log").open("w", encoding="utf-8") as log:
+        logs.configure("info", log)
+        stay = sys.stdin.isatty() and not as_json
+        try:
+            status = asyncio.run(demonstrate(folder, as_json=as_json, stay=stay))
+        except KeyboardInterrupt:
+            status = 0
+    sys.exit(status)
+
+
+def main() -> None:
+    command()

@@ -1,0 +1,71 @@
+"""Serial ports that appear and vanish, found by looking again and again.
+
+Works without udev, in containers too: every name that matches a pattern and is a character device
+is a port where a module may hang.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+
+from ucm_provision.core import policy
+from ucm_provision.core.model import Carrier, Endpoint, Sighting
+from ucm_provision.core.ports import Clock
+
+Sight = Callable[[Sighting], Awaitable[None]]
+
+
+class StaticPorts:
+    """Watches the absolute names that match any of ``patterns`` (shell wildcards), in the order given.
+
+    A device node is one endpoint, however many names it has: the name it was first seen under. Its
+    key is its resolved path, device number and change time, so a node that was made anew at the same
+    address is a new plug.
+    """
+
+    def __init__(self, patterns: Sequence[str], clock: Clock) -> None:
+        self._patterns = tuple(patterns)
+        self._clock = clock
+        self._present: dict[str, Endpoint] = {}
+
+    async def run(self, sight: Sight) -> None:
+        """Reports what is there already, then every change, for ever. Departures come before arrivals."""
+        while True:
+            names = await asyncio.to_thread(self._names_by_key)
+            for sighting in self._changes(names):
+                await sight(sighting)
+            await self._clock.sleep(policy.RESCAN_EVERY)
+
+    def _changes(self, names: dict[str, list[str]]) -> Iterable[Sighting]:
+        gone = [known for key, known in self._present.items() if known.address not in names.get(key, ())]
+        for endpoint in gone:
+            del self._present[endpoint.key]
+            yield Sighting(endpoint, present=False)
+        for key in names:
+            if key not in self._present and len(self._present) < policy.SIGHTINGS_KEPT:
+                self._present[key] = Endpoint(Carrier.SERIAL, names[key][0], key)
+                yield Sighting(self._present[key], present=True)
+
+    def _names_by_key(self) -> dict[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for pattern in self._patterns:
+            for name in sorted(map(str, Path("/").glob(pattern.removeprefix("/")))):
+                if key := self._key(name):
+                    names.setdefault(key, []).append(name)
+        return names
+
+    def _key(self, name: str) -> str | None:
+        """None for what is no port, or not yet one: udev sets a new node's rights only after making it."""
+        try:
+            node = Path(name).stat()
+        except OSError:  # gone between the listing and the look
+            return None
+        age = self._clock.now() - node.st_ctime
+        unready = not os.access(name, os.R_OK | os.W_OK) and 0 <= age < policy.OPEN_RETRY
+        if unready or not stat.S_ISCHR(node.st_mode):
+            return None
+        return f"{os.path.realpath(name)}:{node.st_rdev}:{node.st_ctime_ns}"

@@ -1,0 +1,116 @@
+"""The HTTP application: what holds for every call, whatever it does."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+
+import structlog
+from aiohttp import web
+
+from ucm_site_api.answers import answer
+from ucm_site_api.errors import ApiError, error_response
+from ucm_site_api.presence import Presence
+from ucm_site_api.provisioning import Provisioner
+from ucm_site_api.random_secrets import digest_of
+from ucm_site_api.records import Role
+from ucm_site_api.registry import Registry
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+TOKEN_HEADER = "X-Enapter-Auth-Token"  # noqa: S105 -- the name of a header, not a token
+
+# The largest body of a call here is a few hundred bytes.
+MAX_BODY_BYTES = 64 * 1024
+
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "payload_too_large",
+    417: "expectation_failed",
+}
+
+
+@dataclass(frozen=True)
+class Services:
+    """What calls are answered from."""
+
+    registry: Registry
+    provisioner: Provisioner
+    presence: Presence
+    now: Callable[[], datetime]
+
+
+SERVICES = web.AppKey("services", Services)
+ROLE = web.RequestKey("role", str)
+
+
+def build_application(services: Services, routes: Callable[[web.Application, str], None]) -> web.Application:
+    """The API under the cloud's prefix and the Gateway's, and the time source at the root."""
+    app = web.Application(middlewares=[_with_envelope, _with_token], client_max_size=MAX_BODY_BYTES)
+    app[SERVICES] = services
+    app.on_response_prepare.append(_name_server)
+    app.router.add_get("/", _time_source, expect_handler=expect_continue)  # HEAD too
+    for prefix in ("/v3", "/api/v3"):
+        routes(app, prefix)
+    return app
+
+
+async def expect_continue(request: web.Request) -> web.StreamResponse | None:
+    """Answer `Expect` like every other refusal; aiohttp's own answer is not the envelope."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return error_response(ApiError(417, _CODES[417], "Only 100-continue can be expected here."))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # aiohttp takes anything written for the beginning of the answer
+    return None
+
+
+@web.middleware
+async def _with_envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error_response(error)
+    except web.HTTPError as error:
+        return error_response(_translated(error))
+    except Exception:
+        log.exception("call failed", method=request.method, path=request.path)
+        return error_response(ApiError(500, "internal_error", "The server failed; its log says why."))
+
+
+def _translated(error: web.HTTPError) -> ApiError:
+    code = _CODES.get(error.status, re.sub(r"\W+", "_", error.reason.lower()))
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return ApiError(error.status, code, f"{error.reason}.", headers=headers)
+
+
+@web.middleware
+async def _with_token(request: web.Request, handler: Handler) -> web.StreamResponse:
+    # Unknown routes say so to anybody; the root has nothing but the time.
+    if request.match_info.http_exception is None and request.path != "/":
+        request[ROLE] = await _role(request)
+    return await handler(request)
+
+
+async def _role(request: web.Request) -> Role:
+    token = request.headers.get(TOKEN_HEADER)
+    if not token:
+        raise ApiError(401, "invalid_header", "Authentication token is missing.", {"header": TOKEN_HEADER})
+    role = await request.app[SERVICES].registry.role_of(digest_of(token))
+    if role is None:
+        raise ApiError(403, "invalid_header", "Authentication token is invalid.", {"header": TOKEN_HEADER})
+    return role
+
+
+async def _time_source(request: web.Request) -> web.Response:
+    # Firmware without NTP reads the Date header; it is the one that certificates are judged by.
+    now = request.app[SERVICES].now()
+    return answer({"service": "ucm-site-api"}, headers={"Date": format_datetime(now, usegmt=True)})
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "ucm-site-api"

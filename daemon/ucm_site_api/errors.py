@@ -1,0 +1,56 @@
+"""The two kinds of failure: a call that is refused, and a server that cannot start."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ucm_site_api.answers import answer
+
+
+class SiteStartError(Exception):
+    """The server cannot start. The text is one sentence for the person at the keyboard."""
+
+
+class ConfigurationError(SiteStartError):
+    """What was asked for can never work; starting again will not help."""
+
+
+class ApiError(Exception):
+    """A refused call, as the platform's clients read it.
+
+    `code` is a stable word for programs, `message` a sentence for people, `details` names what was wrong.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+
+
+def error_response(error: ApiError) -> web.Response:
+    """The platform's error envelope; the list in it is never empty, because clients take its first entry."""
+    entry: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details:
+        entry["details"] = error.details
+    return answer({"errors": [entry]}, error.status, error.headers)
+
+
+def invalid_field(path: str, message: str) -> ApiError:
+    """400 for one field of the body; `path` is a JSON path such as `$.name`."""
+    return ApiError(400, "invalid_request", message, {"path": path})
+
+
+def not_found(what: str, reference: str) -> ApiError:
+    """404 for a resource that the URL names."""
+    return ApiError(404, "not_found", f"No {what} {reference!r} here.")

@@ -1,0 +1,56 @@
+"""The broker's TLS: a client certificate of the site's own authority, or no connection."""
+
+import asyncio
+import ssl
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from socket import socket
+
+_HANDSHAKE_SECONDS = 10.0
+_GOODBYE_SECONDS = 2.0
+
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def server_context(certificate_file: Path, authority: str) -> ssl.SSLContext:
+    """TLS 1.2 and later; a client without a certificate of this authority is refused.
+
+    Args:
+        certificate_file: the broker's key and certificate, PEM, in one file.
+        authority: the only trust anchor, PEM.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate_file)
+    context.load_verify_locations(cadata=authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def start_tls_server(connected: Connected, listening: socket, context: ssl.SSLContext) -> asyncio.Server:
+    """Like `asyncio.start_server`, but a client that is refused is told why."""
+    loop = asyncio.get_running_loop()
+
+    def protocol() -> SSLProtocol:
+        streams = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), connected, loop=loop)
+        return _TellingProtocol(
+            loop,
+            streams,
+            context,
+            None,
+            server_side=True,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=_GOODBYE_SECONDS,
+        )
+
+    return await loop.create_server(protocol, sock=listening)
+
+
+class _TellingProtocol(SSLProtocol):
+    """asyncio drops the alert of a failed handshake: a module could not tell a refusal from a bad line."""
+
+    def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
+        if handshake_exc is not None:
+            self._process_outgoing()
+        super()._on_handshake_complete(handshake_exc)

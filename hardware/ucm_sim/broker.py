@@ -1,0 +1,145 @@
+"""The module's session with its broker: connect, subscribe, publish, answer commands."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+from ucm_sim import mqtt
+from ucm_sim.clock import Clock
+from ucm_sim.link_state import ConnectError
+from ucm_sim.messages import ucm_link_pb2 as pb
+from ucm_sim.network import Stream, tls_failure
+
+_ANSWER_DEADLINE_S = 10.0
+_TELEMETRY_EVERY_S = 1.0
+_REGISTER_EVERY_S = 30.0
+_SUBSCRIPTION = 1
+# CONNACK codes 4 and 5: bad user name or password, not authorized.
+_NOT_AUTHORIZED = (4, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one module, as the platform's devices use them."""
+
+    hardware_id: str
+    channel_id: str
+
+    @property
+    def register(self) -> str:
+        return f"v1/from/{self.hardware_id}/{self.channel_id}/v1/register"
+
+    @property
+    def telemetry(self) -> str:
+        return f"v1/from/{self.hardware_id}/{self.channel_id}/v1/telemetry"
+
+    @property
+    def requests(self) -> str:
+        return f"v1/to/{self.hardware_id}/{self.channel_id}/v1/command/requests"
+
+    @property
+    def responses(self) -> str:
+        return f"v1/from/{self.hardware_id}/{self.channel_id}/v1/command/responses"
+
+
+class BrokerSession:
+    """One MQTT connection. `now_ms()` is the module's clock, `commands` what it can be told to do."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        topics: Topics,
+        clock: Clock,
+        now_ms: Callable[[], int],
+        commands: Mapping[str, Callable[[], None]],
+    ) -> None:
+        self._reader, self._writer = stream
+        self._topics = topics
+        self._clock = clock
+        self._now_ms = now_ms
+        self._commands = commands
+
+    async def log_in(self, credentials: pb.MqttPassword | None) -> None:
+        """CONNECT; without a password the client certificate has said who we are. Raises ConnectError."""
+        username, password = (credentials.username, credentials.password) if credentials else (None, None)
+        # Without a password this is the first read under mutual TLS: where a refused certificate shows.
+        async with self._answering(tls_failure if credentials is None else _lost):
+            self._writer.write(mqtt.connect(username, password))
+            code = (await mqtt.expect(self._reader, mqtt.Kind.CONNACK, 2))[1]
+        if code:
+            reason = pb.MQTT_NOT_AUTHORIZED if code in _NOT_AUTHORIZED else pb.MQTT_UNAVAILABLE
+            raise ConnectError(reason, f"CONNACK {code}")
+
+    async def subscribe(self) -> None:
+        """Have the command subscription granted; raises ConnectError."""
+        async with self._answering(_lost):
+            self._writer.write(mqtt.subscribe(_SUBSCRIPTION, self._topics.requests))
+            granted = (await mqtt.expect(self._reader, mqtt.Kind.SUBACK, 3))[2]
+        if granted == mqtt.SUBSCRIPTION_REFUSED:
+            raise ConnectError(pb.MQTT_NOT_AUTHORIZED, "the command subscription was refused")
+
+    async def live(self, properties: Mapping[str, object]) -> None:
+        """Publish and answer commands until the connection is lost; raises ConnectError then."""
+        lost = ""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._repeat(self._topics.register, properties, _REGISTER_EVERY_S))
+                tasks.create_task(self._repeat(self._topics.telemetry, {}, _TELEMETRY_EVERY_S))
+                tasks.create_task(self._obey())
+        except* (OSError, EOFError, mqtt.ProtocolError) as failures:
+            lost = str(failures.exceptions[0])
+        raise ConnectError(pb.MQTT_UNAVAILABLE, f"the broker's connection was lost: {lost}")
+
+    def abort(self) -> None:
+        """Drop the connection without a word, as a module does that loses power or changes networks."""
+        self._writer.transport.abort()
+
+    @contextlib.asynccontextmanager
+    async def _answering(self, blame: Callable[[OSError], ConnectError]) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_ANSWER_DEADLINE_S):
+                yield
+        except TimeoutError as failure:
+            raise ConnectError(pb.MQTT_UNAVAILABLE, "the broker does not answer") from failure
+        except (EOFError, mqtt.ProtocolError) as failure:
+            raise ConnectError(pb.MQTT_UNAVAILABLE, "the broker closed the connection") from failure
+        except OSError as failure:
+            raise blame(failure) from failure
+
+    async def _repeat(self, topic: str, values: Mapping[str, object], every_s: float) -> None:
+        while True:
+            self._publish(topic, {"timestamp": self._now_ms() // 1000, **values})
+            await self._writer.drain()
+            await self._clock.sleep(every_s)
+
+    async def _obey(self) -> None:
+        while True:
+            packet = await mqtt.read_packet(self._reader)
+            if packet.kind is mqtt.Kind.PUBLISH:
+                self._execute(packet.message[1])
+
+    def _execute(self, payload: bytes) -> None:
+        try:
+            request = json.loads(payload)
+            identifier, name = request["id"], request["name"]
+        except (ValueError, TypeError, KeyError):
+            return
+        self._respond(identifier, "log", {"message": "Executing command..."})
+        action = self._commands.get(name) if isinstance(name, str) else None
+        if action is None:
+            self._respond(identifier, "error", {"message": "Command handler not implemented."})
+        else:
+            self._respond(identifier, "completed", {"result": None})
+            action()
+
+    def _respond(self, identifier: object, state: str, payload: Mapping[str, object]) -> None:
+        self._publish(self._topics.responses, {"id": identifier, "state": state, "payload": payload})
+
+    def _publish(self, topic: str, content: Mapping[str, object]) -> None:
+        self._writer.write(mqtt.publish(topic, json.dumps(content).encode()))
+
+
+def _lost(_: OSError) -> ConnectError:
+    return ConnectError(pb.MQTT_UNAVAILABLE, "the broker reset the connection")

@@ -1,0 +1,173 @@
+"""The module's life with one configuration: Wi-Fi, address, time, broker, and again after a failure."""
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ucm_sim import timesync
+from ucm_sim.broker import BrokerSession, Topics
+from ucm_sim.clock import Clock, RealTimeClock
+from ucm_sim.identity import Identity
+from ucm_sim.link_state import Association, ConnectError, LinkState
+from ucm_sim.messages import ucm_link_pb2 as pb
+from ucm_sim.network import Stream, open_plain, open_tls, tls_context
+from ucm_sim.radio import Radio
+
+_FIRST_BACK_OFF_S = 1.0
+_LONGEST_BACK_OFF_S = 5.0
+
+
+class Surroundings(Protocol):
+    """What a life needs of the module that lives it."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def rtc(self) -> RealTimeClock: ...
+
+    @property
+    def radio(self) -> Radio: ...
+
+    def say(self, tag: str, sentence: str) -> None: ...
+
+
+class Life:
+    """Connects with one configuration until it is cancelled.
+
+    While `only_ssid()` names a network, no other of the list is tried. `came_online()` is called when the
+    broker has granted the command subscription, `unusable()` when there is no point in trying.
+    """
+
+    def __init__(
+        self,
+        module: Surroundings,
+        config: pb.ModuleConfig,
+        link: LinkState,
+        *,
+        only_ssid: Callable[[], str],
+        came_online: Callable[[], None],
+        unusable: Callable[[], None],
+        commands: Mapping[str, Callable[[], None]],
+    ) -> None:
+        self._module = module
+        self._config = config
+        self._link = link
+        self._only_ssid = only_ssid
+        self._came_online = came_online
+        self._unusable = unusable
+        self._tls: ssl.SSLContext | None = None
+        self._commands = commands
+
+    async def run(self) -> None:
+        try:
+            self._tls = tls_context(self._config.tls) if self._config.HasField("tls") else None
+        except ConnectError as failure:
+            self._fail(failure)
+            self._unusable()
+        else:
+            await self._keep_connecting()
+
+    async def _keep_connecting(self) -> None:
+        back_off = _FIRST_BACK_OFF_S
+        while True:
+            try:
+                await self._connect()
+            except ConnectError as failure:
+                if self._link.phase == pb.ONLINE:
+                    back_off = _FIRST_BACK_OFF_S
+                self._fail(failure)
+            await self._module.clock.sleep(back_off)
+            back_off = min(2 * back_off, _LONGEST_BACK_OFF_S)
+
+    def _fail(self, failure: ConnectError) -> None:
+        shown = (self._link.phase, self._link.reason)
+        self._link.fail(failure)
+        if shown != (self._link.phase, self._link.reason):
+            phase, reason = pb.Phase.Name(self._link.phase), pb.Reason.Name(failure.reason)
+            self._module.say("link", f"{phase} failed: {reason} ({failure.detail})")
+
+    async def _connect(self) -> None:
+        if not self._is_joined():
+            self._link.association = Association()
+            await self._lease(await self._join_wifi())
+        await self._sync_time()
+        session = await self._open_session()
+        try:
+            await self._go_online(session)
+        finally:
+            session.abort()
+
+    def _networks(self) -> list[pb.Wifi]:
+        only = self._only_ssid()
+        return [wifi for wifi in self._config.wifi if only in ("", wifi.ssid)]
+
+    def _is_joined(self) -> bool:
+        joined = [wifi for wifi in self._networks() if wifi.ssid == self._link.association.ssid]
+        return any(self._module.radio.refusal(wifi) is None for wifi in joined)
+
+    async def _join_wifi(self) -> str:
+        self._link.enter(pb.WIFI)
+        worst = ConnectError(pb.WIFI_NOT_FOUND, "no network is configured")
+        for network in self._networks():
+            await self._module.clock.sleep(self._module.radio.association_s)
+            refusal = self._module.radio.refusal(network)
+            if refusal is None:
+                self._module.say("wifi", f"connected to {network.ssid}")
+                return network.ssid
+            # A wrong passphrase says more than another network that is merely not there.
+            if worst.reason != pb.WIFI_AUTH_FAILED:
+                worst = ConnectError(refusal, network.ssid)
+        raise worst
+
+    async def _lease(self, ssid: str) -> None:
+        self._link.enter(pb.DHCP)
+        await self._module.clock.sleep(self._module.radio.lease_s)
+        self._link.association = Association(ssid, self._module.identity.address)
+        self._module.say("wifi", f"got address {self._module.identity.address}")
+
+    async def _sync_time(self) -> None:
+        self._link.enter(pb.TIME)
+        if not self._config.HasField("time_sync"):
+            return
+        source_ms = await timesync.ask(self._config.time_sync)
+        rtc = self._module.rtc
+        self._link.association.clock_offset_ms = rtc.now_ms() - source_ms if rtc.is_set else 0
+        rtc.set_ms(source_ms)
+        self._module.say("time", "synchronised")
+
+    async def _open_session(self) -> BrokerSession:
+        self._link.enter(pb.TLS)
+        config, module = self._config, self._module
+        stream = await self._open_stream()
+        topics = Topics(config.hardware_id, config.channel_id or module.identity.channel_id)
+        return BrokerSession(stream, topics, module.clock, module.rtc.now_ms, self._commands)
+
+    async def _open_stream(self) -> Stream:
+        host, port = self._config.mqtt_host, self._config.mqtt_port
+        if self._tls is not None:
+            return await open_tls(host, port, self._tls, self._module.rtc.now_ms())
+        return await open_plain(host, port)
+
+    async def _go_online(self, session: BrokerSession) -> None:
+        by_password = self._config.HasField("password")
+        if by_password:
+            self._link.enter(pb.MQTT)
+        # With a certificate the handshake is over only when the broker has answered something.
+        await session.log_in(self._config.password if by_password else None)
+        self._link.enter(pb.MQTT)
+        await session.subscribe()
+        self._link.enter(pb.ONLINE)
+        self._came_online()
+        await session.live(self._properties())
+
+    def _properties(self) -> dict[str, object]:
+        identity = self._module.identity
+        return {
+            "config_generation": self._link.generation,
+            "model": identity.model,
+            "firmware": identity.firmware,
+        }

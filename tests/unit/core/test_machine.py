@@ -1,0 +1,233 @@
+"""The state machine: every history leads to a state from which the next step is safe to run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ucm_provision.core import policy
+from ucm_provision.core.errors import FAILURES, Code, Disposition
+from ucm_provision.core.events import (
+    Absorbed,
+    Adopted,
+    ArgumentsFixed,
+    Cancelled,
+    Checked,
+    Committed,
+    DeviceAdded,
+    Event,
+    Failed,
+    HoldCleared,
+    Identified,
+    Identity,
+    Moved,
+    PushIntended,
+    PushIntent,
+    Seen,
+    Verified,
+)
+from ucm_provision.core.machine import Action, Hold, Milestone, Session, Waits, clamp, evolve, next_action
+from ucm_provision.core.model import (
+    Carrier,
+    Endpoint,
+    Evidence,
+    MqttProtocol,
+    Phase,
+    Product,
+    ProvisionArguments,
+    Source,
+)
+
+HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
+ENDPOINT = Endpoint(Carrier.SERIAL, "/dev/ttyUSB0", "key-0")
+ELSEWHERE = Endpoint(Carrier.SERIAL, "/dev/ttyUSB7", "key-7")
+IDENTITY = Identity(HARDWARE_ID, Product.UCM, "ENP-RL6", "2.4.1")
+ARGUMENTS = ProvisionArguments("ucm", HARDWARE_ID, "site-1", "Boiler room", MqttProtocol.MQTTS)
+INTENT = PushIntent(b"t" * 16, b"d" * 32, 0)
+EVIDENCE = Evidence(1, Phase.ONLINE, 10.0, -60, "plant", Source.WITNESS, "a message", 1, 11.0)
+CHAIN: list[Event] = [
+    Identified(IDENTITY),
+    ArgumentsFixed(ARGUMENTS),
+    DeviceAdded("device-1", "boiler-room"),
+    Checked(("a warning",)),
+    PushIntended(INTENT),
+    Committed(1),
+    Verified(EVIDENCE),
+]
+
+
+def seen(at: float = 1.0) -> Session:
+    return evolve(None, Seen(ENDPOINT), session_id="s", at=at)
+
+
+def after(*events: Event, at: float = 2.0) -> Session:
+    session = seen()
+    for event in events:
+        session = evolve(session, event, session_id="s", at=at)
+    return session
+
+
+def pushed() -> Session:
+    return after(*CHAIN[:6])
+
+
+def test_the_chain_goes_from_seen_to_verified() -> None:
+    session = seen()
+    actions = [next_action(session, 2.0)]
+    for event in CHAIN:
+        session = evolve(session, event, session_id="s", at=2.0)
+        actions.append(next_action(session, 2.0))
+    assert [action for action, before in zip(actions[1:], actions, strict=False) if action is not before] == [
+        Action.PROVISION,
+        Action.PUSH,
+        Action.VERIFY,
+        None,
+    ]
+    assert actions[0] is Action.IDENTIFY
+    assert (session.milestone, session.generation, session.warnings) == (Milestone.VERIFIED, 1, ("a warning",))
+    assert session.evidence == EVIDENCE
+
+
+def test_a_session_begins_with_seen_and_only_once() -> None:
+    with pytest.raises(ValueError, match="cannot begin with Committed"):
+        evolve(None, Committed(1), session_id="s", at=1.0)
+    with pytest.raises(ValueError, match="seen already"):
+        evolve(seen(), Seen(ENDPOINT), session_id="s", at=1.0)
+
+
+def test_a_failure_that_heals_by_itself_backs_off_and_goes_on_with_the_same_step() -> None:
+    session = after(*CHAIN[:3], Failed(Code.API_UNREACHABLE), at=100.0)
+    assert session.hold == Hold(Waits.RETRY_AT, Code.API_UNREACHABLE, "", 105.0)
+    assert next_action(session, 104.9) is None
+    assert next_action(session, 105.0) is Action.PUSH
+    again = evolve(session, Failed(Code.API_UNREACHABLE), session_id="s", at=200.0)
+    assert again.hold is not None
+    assert again.hold.until == 210.0
+
+
+def test_the_other_side_may_ask_for_more_patience_but_not_for_ever() -> None:
+    session = after(Failed(Code.API_RATE_LIMITED, retry_after=90.0), at=100.0)
+    assert session.hold is not None
+    assert session.hold.until == 190.0
+    greedy = after(Failed(Code.API_RATE_LIMITED, retry_after=1e12), at=100.0)
+    assert greedy.hold is not None
+    assert greedy.hold.until == 100.0 + policy.BACKOFF_LAST
+
+
+@pytest.mark.parametrize("code", [code for code in Code if FAILURES[code].tries])
+def test_a_bounded_failure_asks_an_operator_after_its_tries(code: Code) -> None:
+    tries = FAILURES[code].tries
+    assert tries is not None
+    session = seen()
+    for number in range(1, tries + 1):
+        session = evolve(session, Failed(code), session_id="s", at=float(number))
+        assert session.hold is not None
+        expected = Waits.OPERATOR if number == tries else Waits.RETRY_AT
+        assert session.hold.waits is expected
+    assert next_action(session, 1e12) is None
+
+
+def test_tries_are_counted_for_the_same_failure_in_a_row() -> None:
+    codes = [Code.POP_WRONG, Code.POP_WRONG, Code.LINK_BROKEN, Code.POP_WRONG]
+    session = after(*(Failed(code) for code in codes))
+    assert session.hold is not None
+    assert session.hold.waits is Waits.RETRY_AT
+    assert (session.attempt, session.repeated) == (4, 1)
+
+
+def test_an_unplugged_module_waits_for_itself_and_costs_no_attempt() -> None:
+    session = after(*CHAIN[:5], Failed(Code.DEVICE_GONE, "ttyUSB0"))
+    assert session.hold is not None
+    assert session.hold.waits is Waits.DEVICE_GONE
+    assert (session.attempt, session.milestone, session.intent) == (0, Milestone.PROVISIONED, INTENT)
+    back = evolve(session, Moved(ELSEWHERE), session_id="s", at=9.0)
+    assert (back.hold, back.endpoint) == (None, ELSEWHERE)
+    assert next_action(back, 9.0) is Action.PUSH
+
+
+def test_a_new_plug_lifts_an_operator_hold_but_hurries_no_back_off() -> None:
+    asked = after(Identified(IDENTITY), Failed(Code.API_REJECTED), Moved(ELSEWHERE))
+    assert asked.hold is None
+    waiting = after(Identified(IDENTITY), Failed(Code.API_UNREACHABLE), Moved(ELSEWHERE))
+    assert waiting.hold is not None
+    assert waiting.hold.waits is Waits.RETRY_AT
+
+
+def test_a_failed_trial_takes_the_push_back_but_not_the_device() -> None:
+    session = evolve(pushed(), Failed(Code.TRIAL_WIFI_AUTH_FAILED), session_id="s", at=3.0)
+    assert (session.milestone, session.intent, session.generation) == (Milestone.PROVISIONED, None, None)
+    assert (session.device_id, session.arguments) == ("device-1", ARGUMENTS)
+
+
+def test_an_adopted_module_that_was_configured_anew_is_looked_at_afresh() -> None:
+    adopted = after(Identified(IDENTITY), Adopted("device-1", "boiler-room", 4, "other-box"))
+    assert (adopted.milestone, next_action(adopted, 3.0)) == (Milestone.PUSHED, Action.VERIFY)
+    lost = evolve(adopted, Failed(Code.TRIAL_LOST), session_id="s", at=3.0)
+    assert (lost.milestone, lost.adopted, lost.managed_by) == (Milestone.IDENTIFIED, False, "")
+
+
+def test_progress_ends_a_hold() -> None:
+    session = after(Failed(Code.LINK_BROKEN), Identified(IDENTITY))
+    assert session.hold is None
+    cleared = after(Failed(Code.POP_MISSING), HoldCleared("an operator"))
+    assert next_action(cleared, 2.0) is Action.IDENTIFY
+
+
+@pytest.mark.parametrize("end", [Absorbed("other"), Cancelled("unplugged"), Verified(EVIDENCE)])
+def test_an_ended_session_does_nothing_more(end: Event) -> None:
+    session = after(*CHAIN[:6], end)
+    assert session.milestone.ended
+    assert next_action(session, 1e12) is None
+
+
+def test_a_wait_that_only_a_jumping_clock_can_have_made_is_clamped_at_load() -> None:
+    session = after(Failed(Code.API_UNREACHABLE), at=4e9)
+    assert session.hold is not None
+    clamped = clamp(session, 1000.0)
+    assert clamped.hold == replace(session.hold, until=1000.0 + policy.BACKOFF_LAST)
+    assert clamp(clamped, 1000.0) == clamped
+
+
+EVENTS = st.sampled_from(
+    [*CHAIN, Moved(ELSEWHERE), HoldCleared("x"), Adopted("d", "s", 3, "box"), *(Failed(code) for code in Code)]
+)
+
+
+@given(st.lists(EVENTS, max_size=30))
+def test_any_history_leaves_a_session_that_acts_waits_or_has_ended(history: list[Event]) -> None:
+    session = seen()
+    for number, event in enumerate(history):
+        if session.milestone.ended:
+            break
+        session = evolve(session, event, session_id="s", at=float(number))
+    acts = next_action(session, float(len(history))) is not None
+    waits = session.hold is not None
+    assert acts or waits or session.milestone.ended
+    assert not (acts and session.milestone.ended)
+    if session.milestone is Milestone.PUSHED:
+        assert session.generation is not None
+
+
+@given(st.lists(EVENTS, max_size=30), st.floats(0, 1e9))
+def test_whatever_waits_for_a_time_waits_at_most_the_longest_back_off(history: list[Event], at: float) -> None:
+    session = seen()
+    for event in history:
+        session = evolve(session, event, session_id="s", at=at)
+        if session.hold and session.hold.until is not None:
+            assert at < session.hold.until <= at + policy.BACKOFF_LAST
+
+
+@given(st.integers(-5, 10_000))
+def test_the_back_off_is_bounded_and_never_shrinks(attempt: int) -> None:
+    assert policy.BACKOFF_FIRST <= policy.backoff(attempt) <= policy.backoff(attempt + 1) <= policy.BACKOFF_LAST
+
+
+def test_what_must_happen_next_is_known_for_every_failure() -> None:
+    for code in Code:
+        session = evolve(seen(), Failed(code), session_id="s", at=1.0)
+        assert session.hold is not None
+        if FAILURES[code].disposition is Disposition.REJECT:
+            assert session.milestone is Milestone.REJECTED
