@@ -33,6 +33,7 @@ from ucm_provision.engine.views import timeline_entry
 from ucm_provision.host import config, logs
 from ucm_provision.host.clock import SystemClock
 from ucm_provision.link.client import SerialLinks
+from ucm_provision.link.timing import Timing
 from ucm_provision.site import manifest
 from ucm_provision.store.journal import Journal
 from ucm_provision.transports.serial import open_port
@@ -96,8 +97,12 @@ def _pause_view(pause: Pause) -> PauseView:
 
 
 @asynccontextmanager
-async def start(settings: config.Configuration, clock: Clock | None = None) -> AsyncIterator[Daemon]:
+async def start(
+    settings: config.Configuration, *, clock: Clock | None = None, timing: Timing | None = None
+) -> AsyncIterator[Daemon]:
     """A daemon that answers on its control socket. Call :meth:`Daemon.run` inside the context.
+
+    ``clock`` and the link's ``timing`` are seams for tests, which have no minutes to wait.
 
     Raises:
         UcmError: with disposition FATAL, when the daemon cannot work like this.
@@ -108,7 +113,7 @@ async def start(settings: config.Configuration, clock: Clock | None = None) -> A
         journal = await Journal.open(settings.file(settings.values.state.dir) / "journal.sqlite3")
         stack.push_async_callback(journal.close)
         api = await stack.enter_async_context(_api(settings))
-        site = Site(_links(settings), api, _check(settings), witness, clock, _plan(settings))
+        site = Site(_links(settings, timing), api, _check(settings), witness, clock, _plan(settings))
         daemon = Daemon(settings, site, witness, journal, clock)
         await stack.enter_async_context(serve(daemon.control(), settings.file(settings.values.control.socket)))
         yield daemon
@@ -127,8 +132,8 @@ def _plan(settings: config.Configuration) -> SitePlan:
     )
 
 
-def _links(settings: config.Configuration) -> SerialLinks:
-    return SerialLinks(open_port, settings.values.usb.baud)
+def _links(settings: config.Configuration, timing: Timing | None) -> SerialLinks:
+    return SerialLinks(open_port, settings.values.usb.baud, timing)
 
 
 def _api(settings: config.Configuration) -> HttpProvisioningApi:

@@ -52,16 +52,16 @@ class Authority:
         self._kind = kind
 
     @classmethod
-    def load_or_create(cls, folder: Path, kind: KeyKind, now: datetime) -> Self:
-        """The authority in this folder, made at the first call.
+    def open(cls, folder: Path, kind: KeyKind, now: datetime, *, first_start: bool) -> Self:
+        """The authority in this folder. Only a first start makes one: later, a lost one is not replaced silently.
 
         Raises:
-            SiteStartError: half of it is missing, or the clock is outside of its validity.
+            SiteStartError: it is not complete, or the clock is outside of its validity.
         """
         if now.year < _EARLIEST_PLAUSIBLE_YEAR:
             raise SiteStartError(f"The clock says {now.year}: set it before certificates are signed.")
         key_file, certificate_file = folder / "ca.key", folder / "ca.crt"
-        if not certificate_file.exists():
+        if first_start and not certificate_file.exists():
             _create(key_file, certificate_file, kind, now)
         try:
             authority = cls(*_load(key_file, certificate_file), kind)

@@ -131,8 +131,7 @@ class SiteApi:
 
         self._registry = await Registry.open(settings.state / REGISTRY_FILE)
         resources.push_async_callback(self._registry.close)
-        await _found_if_new(self._registry, settings, self.token_file)
-        authority = await asyncio.to_thread(Authority.load_or_create, settings.state, settings.key, settings.now())
+        authority = await _founded(self._registry, settings, self.token_file)
         self._presence = Presence(settings.now, settings.online_within)
         endpoints = self._endpoints()
         await write_witness(self.witness_file, settings, endpoints, self._registry, authority)
@@ -160,14 +159,21 @@ async def _serve(resources: AsyncExitStack, app: web.Application, listening: soc
     await web.SockSite(runner, listening).start()
 
 
-async def _found_if_new(registry: Registry, settings: Settings, token_file: Path) -> None:
-    if await registry.only_site() is not None:
-        return
-    token = new_secret()
-    # The file first: a start that is cut short here has no site yet, and writes another token next time.
-    await asyncio.to_thread(write_private, token_file, f"{token}\n".encode())
-    site = Site(str(uuid.uuid4()), settings.site_name.strip(), settings.site_timezone)
-    await registry.found(site, digest_of(token), "INSTALLER", settings.now())
+async def _founded(registry: Registry, settings: Settings, token_file: Path) -> Authority:
+    """The authority; at the first start also the site and its first token.
+
+    The site comes last: a start that is cut short before it is a first start again.
+    """
+    first_start = await registry.only_site() is None
+    authority = await asyncio.to_thread(
+        Authority.open, settings.state, settings.key, settings.now(), first_start=first_start
+    )
+    if first_start:
+        token = new_secret()
+        await asyncio.to_thread(write_private, token_file, f"{token}\n".encode())
+        site = Site(str(uuid.uuid4()), settings.site_name.strip(), settings.site_timezone)
+        await registry.found(site, digest_of(token), "INSTALLER", settings.now())
+    return authority
 
 
 def _broker_context(settings: Settings, authority: Authority) -> ssl.SSLContext:

@@ -14,7 +14,6 @@ LAST_BOOT_OF_A_TRIAL = 4
 
 _SLOTS = ("slot-0", "slot-1")
 _RECORD = "record"
-_WIFI = "wifi"
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -104,6 +103,10 @@ class _Record(msgspec.Struct, frozen=True):
     trial: Trial | None = None
     failed: bytes = b""
     last_trial: LastTrial | None = None
+    wifi: bytes = b""  # networks known apart from any configuration, as a ModuleConfig with nothing else
+
+    def __repr__(self) -> str:
+        return f"_Record(generation={self.generation})"
 
 
 class Slots:
@@ -142,10 +145,10 @@ class Slots:
     @property
     def wifi(self) -> list[pb.Wifi]:
         """Networks that the module knows apart from any configuration."""
-        return list(pb.ModuleConfig.FromString(self._flash.read(_WIFI)).wifi)
+        return list(pb.ModuleConfig.FromString(self._record.wifi).wifi)
 
     def store_wifi(self, networks: list[pb.Wifi]) -> None:
-        self._flash.write(_WIFI, pb.ModuleConfig(wifi=networks).SerializeToString())
+        self._flip(wifi=pb.ModuleConfig(wifi=networks).SerializeToString())
 
     def recover(self) -> None:
         """Erase what no record points at: a commit that was cut short, a slot not erased in time."""
@@ -192,7 +195,6 @@ class Slots:
         """Forget every configuration and network; only the generation counter goes on."""
         self._replace_record(_Record(generation=self._record.generation))
         self.recover()
-        self._flash.erase(_WIFI)
 
     def _on_trial(self) -> tuple[Trial, Configuration]:
         trial, tried = self.trial, self.tried

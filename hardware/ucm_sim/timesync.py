@@ -34,7 +34,7 @@ async def _ask_http(source: pb.TimeSync) -> int:
     reader, writer = await open_plain(source.host, source.port)
     try:
         request = f"HEAD / HTTP/1.1\r\nHost: {source.host}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode("idna" if not source.host.isascii() else "ascii"))
+        writer.write(request.encode())
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError as failure:
         raise ValueError("the answer has no end of its head") from failure

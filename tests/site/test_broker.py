@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import json
-import os
 import ssl
 import threading
 from collections.abc import AsyncIterator
@@ -334,11 +333,15 @@ async def test_presence_follows_the_messages(plant: Plant, clock: Clock) -> None
     assert (await plant.device(device_id, "connectivity"))["connectivity"] == {"status": "OFFLINE"}
 
 
+def _open_files() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
 async def test_stopping_leaves_nothing_behind(tmp_path: Path) -> None:
     async with plant_in(tmp_path):
         pass  # what is made once in a process is made
     await asyncio.sleep(0)
-    threads, files = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
+    threads, files = set(threading.enumerate()), _open_files()
     async with SiteApi(settings_in(tmp_path)) as site:
         plain = await asyncio.open_connection("127.0.0.1", site.mqtt_port)
         half = await asyncio.open_connection("127.0.0.1", site.mqtts_port)
@@ -354,7 +357,7 @@ async def test_stopping_leaves_nothing_behind(tmp_path: Path) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     left = {thread.name for thread in set(threading.enumerate()) - threads}
     assert not [name for name in left if not name.startswith("asyncio_")]
-    assert set(os.listdir("/proc/self/fd")) == files
+    assert _open_files() == files
 
 
 def test_amqtt_still_calls_what_is_overridden() -> None:

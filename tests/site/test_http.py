@@ -4,7 +4,7 @@ import asyncio
 import json
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
@@ -15,51 +15,59 @@ from tests.site.harness import Clock, Plant, closed, new_hardware_id
 
 GOOD = {"hardware_id": "A" * 32, "name": "n", "protocol": "MQTT"}
 PROVISION = "/v3/provisioning/ucm"
+HARDWARE_ID = {"path": "$.hardware_id"}
 
-# method, path, request options, status, code, details
-REFUSALS: list[tuple[str, str, dict[str, Any], int, str, dict[str, Any] | None]] = [
-    ("GET", "/", {"headers": {"Expect": "a miracle"}}, 417, "expectation_failed", None),
-    ("GET", "/v3/site", {"headers": {"Expect": "a miracle"}}, 417, "expectation_failed", None),
-    ("GET", "/nothing", {}, 404, "not_found", None),
-    ("GET", "/v3/provisioning", {}, 404, "not_found", None),
-    ("GET", "/v3/devices/nobody", {}, 404, "not_found", None),
-    ("GET", "/v3/sites/nowhere", {}, 404, "not_found", None),
-    ("GET", "/v3/sites/nowhere/devices", {}, 404, "not_found", None),
-    ("DELETE", PROVISION, {}, 405, "method_not_allowed", None),
-    ("GET", PROVISION, {}, 405, "method_not_allowed", None),
-    ("POST", "/", {}, 405, "method_not_allowed", None),
-    ("GET", "/v3/devices?offset=x", {}, 400, "invalid_query_parameter_format", {"parameter": "offset"}),
-    ("GET", "/v3/devices?offset=-1", {}, 400, "invalid_query_parameter_format", {"parameter": "offset"}),
-    ("GET", "/v3/sites?limit=1e3", {}, 400, "invalid_query_parameter_format", {"parameter": "limit"}),
-    ("POST", PROVISION, {"data": b""}, 400, "invalid_request", None),
-    ("POST", PROVISION, {"data": b"{"}, 400, "invalid_request", None),
-    ("POST", PROVISION, {"data": b'{"name":"\xff"}'}, 400, "invalid_request", None),
-    ("POST", PROVISION, {"data": b'{"x":' + b"[" * 30000}, 400, "invalid_request", None),
-    ("POST", PROVISION, {"json": []}, 400, "invalid_request", {"path": "$"}),
-    ("POST", PROVISION, {"json": {}}, 400, "invalid_request", {"path": "$.hardware_id"}),
-    ("POST", PROVISION, {"json": GOOD | {"name": 7}}, 400, "invalid_request", {"path": "$.name"}),
-    ("POST", PROVISION, {"json": GOOD | {"name": None}}, 400, "invalid_request", {"path": "$.name"}),
-    ("POST", PROVISION, {"json": GOOD | {"name": " "}}, 400, "invalid_request", {"path": "$.name"}),
-    ("POST", PROVISION, {"json": GOOD | {"name": "n" * 256}}, 400, "invalid_request", {"path": "$.name"}),
-    ("POST", PROVISION, {"json": GOOD | {"protocol": "HTTP"}}, 400, "invalid_request", {"path": "$.protocol"}),
-    ("POST", PROVISION, {"json": GOOD | {"hardware_id": "A" * 31}}, 400, "invalid_request", {"path": "$.hardware_id"}),
-    ("POST", PROVISION, {"json": GOOD | {"hardware_id": "+" * 32}}, 400, "invalid_request", {"path": "$.hardware_id"}),
-    ("POST", PROVISION, {"json": GOOD | {"site_id": "x"}}, 422, "unprocessable_entity", {"path": "$.site_id"}),
-    ("POST", PROVISION, {"json": GOOD | {"x": "x" * 70000}}, 413, "payload_too_large", None),
+
+class Refusal(NamedTuple):
+    method: str
+    path: str
+    options: dict[str, Any]
+    status: int
+    code: str
+    details: dict[str, Any] | None = None
+
+
+REFUSALS = [
+    Refusal("GET", "/", {"headers": {"Expect": "a miracle"}}, 417, "expectation_failed"),
+    Refusal("GET", "/v3/site", {"headers": {"Expect": "a miracle"}}, 417, "expectation_failed"),
+    Refusal("GET", "/nothing", {}, 404, "not_found"),
+    Refusal("GET", "/v3/provisioning", {}, 404, "not_found"),
+    Refusal("GET", "/v3/devices/nobody", {}, 404, "not_found"),
+    Refusal("GET", "/v3/sites/nowhere", {}, 404, "not_found"),
+    Refusal("GET", "/v3/sites/nowhere/devices", {}, 404, "not_found"),
+    Refusal("DELETE", PROVISION, {}, 405, "method_not_allowed"),
+    Refusal("GET", PROVISION, {}, 405, "method_not_allowed"),
+    Refusal("POST", "/", {}, 405, "method_not_allowed"),
+    Refusal("GET", "/v3/devices?offset=x", {}, 400, "invalid_query_parameter_format", {"parameter": "offset"}),
+    Refusal("GET", "/v3/devices?offset=-1", {}, 400, "invalid_query_parameter_format", {"parameter": "offset"}),
+    Refusal("GET", "/v3/sites?limit=1e3", {}, 400, "invalid_query_parameter_format", {"parameter": "limit"}),
+    Refusal("POST", PROVISION, {"data": b""}, 400, "invalid_request"),
+    Refusal("POST", PROVISION, {"data": b"{"}, 400, "invalid_request"),
+    Refusal("POST", PROVISION, {"data": b'{"name":"\xff"}'}, 400, "invalid_request"),
+    Refusal("POST", PROVISION, {"data": b'{"x":' + b"[" * 30000}, 400, "invalid_request"),
+    Refusal("POST", PROVISION, {"json": []}, 400, "invalid_request", {"path": "$"}),
+    Refusal("POST", PROVISION, {"json": {}}, 400, "invalid_request", HARDWARE_ID),
+    Refusal("POST", PROVISION, {"json": GOOD | {"name": 7}}, 400, "invalid_request", {"path": "$.name"}),
+    Refusal("POST", PROVISION, {"json": GOOD | {"name": None}}, 400, "invalid_request", {"path": "$.name"}),
+    Refusal("POST", PROVISION, {"json": GOOD | {"name": " "}}, 400, "invalid_request", {"path": "$.name"}),
+    Refusal("POST", PROVISION, {"json": GOOD | {"name": "n" * 256}}, 400, "invalid_request", {"path": "$.name"}),
+    Refusal("POST", PROVISION, {"json": GOOD | {"protocol": "HTTP"}}, 400, "invalid_request", {"path": "$.protocol"}),
+    Refusal("POST", PROVISION, {"json": GOOD | {"hardware_id": "A" * 31}}, 400, "invalid_request", HARDWARE_ID),
+    Refusal("POST", PROVISION, {"json": GOOD | {"hardware_id": "+" * 32}}, 400, "invalid_request", HARDWARE_ID),
+    Refusal("POST", PROVISION, {"json": GOOD | {"site_id": "x"}}, 422, "unprocessable_entity", {"path": "$.site_id"}),
+    Refusal("POST", PROVISION, {"json": GOOD | {"x": "x" * 70000}}, 413, "payload_too_large"),
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "options", "status", "code", "details"), REFUSALS)
-async def test_every_refusal_is_an_envelope(
-    plant: Plant, method: str, path: str, options: dict[str, Any], status: int, code: str, details: Any
-) -> None:
-    answered, body = await plant.call(method, path, **options)
-    assert answered == status
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: f"{refusal.status}-{refusal.path}")
+async def test_every_refusal_is_an_envelope(plant: Plant, refusal: Refusal) -> None:
+    status, body = await plant.call(refusal.method, refusal.path, **refusal.options)
+    assert status == refusal.status
     assert body.keys() == {"errors"}
     (error,) = body["errors"]
-    assert error["code"] == code
+    assert error["code"] == refusal.code
     assert error["message"]
-    assert error.get("details") == details
+    assert error.get("details") == refusal.details
 
 
 async def test_method_not_allowed_names_those_that_are(plant: Plant) -> None:

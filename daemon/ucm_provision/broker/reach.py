@@ -119,12 +119,12 @@ async def _await_refusal(reader: asyncio.StreamReader, patience: float) -> None:
     """
     try:
         async with asyncio.timeout(patience):
-            silent = bool(await reader.read(1))
+            closed = not await reader.read(1)
     except TimeoutError:
         return
     except ConnectionError:
-        silent = False
+        closed = True
     except ssl.SSLError as error:
         raise handshake_failure(error) from None
-    if not silent:
+    if closed:
         raise UcmError(Code.BROKER_TLS_REJECTED, "the connection was closed in answer to the certificate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -57,7 +57,7 @@ async def mqtt_session(access: BrokerAccess, identifier: str, timing: Timing) ->
         await session.connect()
         yield session
     finally:
-        await session.close()
+        await _to_its_end(session.close())
 
 
 class MqttSession(aiomqtt.Client):
@@ -107,9 +107,10 @@ class MqttSession(aiomqtt.Client):
         if self._entering is None:
             return
         await asyncio.wait({self._entering, self._dialled}, return_when=asyncio.FIRST_COMPLETED)
-        self._entering.cancel()
+        # Before the cancellation: aiomqtt cannot hang up any more once its wait for CONNACK was cancelled.
         if self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
             await asyncio.wait({self._hung_up}, timeout=policy.BROKER_CLOSE_DEADLINE)
+        self._entering.cancel()
         if self._misc_task is not None:
             self._misc_task.cancel()
         await asyncio.wait({self._entering, *([self._misc_task] if self._misc_task else [])})
@@ -149,8 +150,8 @@ class MqttSession(aiomqtt.Client):
         if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
             code = Code.MQTT_NOT_AUTHORIZED if error.rc.value in _UNAUTHORIZED else Code.MQTT_UNAVAILABLE
             return UcmError(code, f"CONNACK: {error.rc}")
-        # aiomqtt keeps only the text of what paho raised; the exception itself is still its context.
-        if isinstance(error.__context__, OSError):
+        # aiomqtt keeps only the text of what paho raised on its way to a socket; the exception is still the context.
+        if self._client.socket() is None and isinstance(error.__context__, OSError):
             return handshake_failure(error.__context__)
         return UcmError(Code.BROKER_TIMEOUT, f"no answer to CONNECT in {self._timing.connect:g} s")
 
@@ -166,6 +167,20 @@ class MqttSession(aiomqtt.Client):
     def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
         super()._on_socket_close(client, userdata, sock)
         self._loop.call_soon_threadsafe(_resolve, self._hung_up)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits ``work``, which is short, even when cancelled meanwhile; the cancellation passes afterwards."""
+    task = asyncio.ensure_future(work)
+    cancellation = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as caught:
+            cancellation = caught
+    task.result()
+    if cancellation is not None:
+        raise cancellation
 
 
 def _sign_in(access: BrokerAccess) -> tuple[str | None, str | None]:

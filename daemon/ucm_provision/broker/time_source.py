@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import socket
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -39,7 +41,7 @@ async def ask_time(source: TimeSource, timing: Timing) -> None:
     except TimeoutError:
         failure = f"no answer in {timing.time_source:g} s"
     except (OSError, UnicodeError) as error:
-        failure = getattr(error, "strerror", None) or "no host name"
+        failure = _reason(error)
     if failure:
         raise UcmError(Code.TIME_SOURCE_FAILED, f"{source.protocol} {source.host} port {source.port}: {failure}")
 
@@ -57,7 +59,7 @@ async def _ask_http(source: TimeSource) -> str:
     except ValueError:
         return "no Date header that is a time"
     except aiohttp.ClientConnectorError as error:
-        return error.os_error.strerror or "no connection"
+        return _reason(error.os_error)
     except aiohttp.ClientError:
         return "no HTTP answer"
     return ""
@@ -90,11 +92,18 @@ class _NtpAnswers(asyncio.DatagramProtocol):
             self._settle("" if _tells_time(data) else "the server does not know the time itself")
 
     def error_received(self, exc: Exception) -> None:
-        self._settle(getattr(exc, "strerror", None) or "no answer")
+        self._settle(_reason(exc))
 
     def _settle(self, failure: str) -> None:
         if not self.outcome.done():
             self.outcome.set_result(failure)
+
+
+def _reason(error: Exception) -> str:
+    """The system's own words: asyncio's name addresses that the caller names anyway."""
+    if isinstance(error, socket.gaierror) or not isinstance(error, OSError):
+        return "the host name does not resolve"
+    return os.strerror(error.errno) if error.errno else "no connection"
 
 
 def _tells_time(answer: bytes) -> bool:

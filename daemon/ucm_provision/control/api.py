@@ -105,10 +105,10 @@ async def serve(api: ControlApi, path: Path) -> AsyncIterator[None]:
         UcmError: control_unusable, when the socket cannot be made or another daemon answers on it.
     """
     listener = _listen(path)
-    runner = web.AppRunner(api.application(), access_log=None)
+    runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.SockSite(runner, listener, shutdown_timeout=1.0).start()
+        await web.SockSite(runner, listener).start()
         yield
     finally:
         await runner.cleanup()

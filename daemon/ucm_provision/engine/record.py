@@ -30,6 +30,14 @@ class Record:
         now = self._clock.now()
         self._sessions = {session.id: clamp(session, now) for session in await self._journal.sessions()}
 
+    def appeared(self, endpoint: Endpoint) -> None:
+        self.present[endpoint.key] = endpoint
+        self._publish_at(endpoint)
+
+    def vanished(self, endpoint: Endpoint) -> None:
+        if self.present.pop(endpoint.key, None):
+            self._publish_at(endpoint)
+
     async def begin(self, endpoint: Endpoint) -> Session:
         return await self.add(secrets.token_hex(6), Seen(endpoint))
 
@@ -90,6 +98,10 @@ class Record:
         return module_view(
             session, present=session.endpoint.key in self.present, activity=self._activities.get(session.id)
         )
+
+    def _publish_at(self, endpoint: Endpoint) -> None:
+        if session := self.latest_at(endpoint.key):
+            self._publish(session)
 
     def _publish(self, session: Session) -> None:
         self._feed.publish(self.view(session))

@@ -40,11 +40,11 @@ class Supervisor:
 
     async def sight(self, sighting: Sighting) -> None:
         """Takes note of an endpoint that appeared or vanished."""
-        present, key = self._record.present, sighting.endpoint.key
+        present, endpoint = self._record.present, sighting.endpoint
         if not sighting.present:
-            present.pop(key, None)
-        elif key in present or len(present) < policy.SIGHTINGS_KEPT:
-            present[key] = sighting.endpoint
+            self._record.vanished(endpoint)
+        elif endpoint.key in present or len(present) < policy.SIGHTINGS_KEPT:
+            self._record.appeared(endpoint)
         self._changed.set()
 
     async def run(self) -> None:

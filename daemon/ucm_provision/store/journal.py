@@ -25,6 +25,19 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 
+# Seconds that a daemon which is just stopping gets to let go of its journal.
+_LOCK_DEADLINE = 1.0
+# A second daemon on the same journal would push what this one knows nothing of, so it must not start. The
+# operating system takes the lock back with the process: a killed daemon leaves none behind.
+_SETTINGS = """
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = ON;
+BEGIN EXCLUSIVE;
+COMMIT;
+"""
+
 _SCHEMA = """
 CREATE TABLE events (
     seq     INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -99,19 +112,24 @@ class Journal:
 def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        path.chmod(0o600)
-        database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-        _migrate(database)
+        database = sqlite3.connect(path, _LOCK_DEADLINE, check_same_thread=False, isolation_level=None)
     except (sqlite3.Error, OSError) as error:
         raise UcmError(Code.JOURNAL_UNUSABLE, f"{path}: {error}") from error
+    try:
+        path.chmod(0o600)
+        database.executescript(_SETTINGS)
+        _migrate(database)
+    except BaseException as error:
+        database.close()  # with its lock
+        if isinstance(error, (sqlite3.Error, OSError)):
+            raise UcmError(Code.JOURNAL_UNUSABLE, f"{path}: {error}") from error
+        raise
     return database
 
 
 def _migrate(database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
-        database.close()
         raise UcmError(Code.JOURNAL_TOO_NEW, f"schema {version}, this version reads up to {SCHEMA_VERSION}")
     if version == 0:
         database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

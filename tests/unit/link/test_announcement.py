@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.link.scripted import HARDWARE_ID, proto_ver
 
+from tests.wire.link.scripted import HARDWARE_ID, proto_ver
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.link.announcement import Announcement, read_announcement
 

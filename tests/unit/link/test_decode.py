@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.link.scripted import HARDWARE_ID
 
+from tests.wire.link.scripted import HARDWARE_ID
 from ucm_provision.core import model
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.link import decode
