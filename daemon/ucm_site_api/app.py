@@ -1,6 +1,5 @@
 """The HTTP application: what holds for every call, whatever it does."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from ucm_site_api.answers import answer
-from ucm_site_api.errors import ApiError, error_response
+from ucm_site_api.errors import ApiError, error_response, translated
 from ucm_site_api.presence import Presence
 from ucm_site_api.provisioning import Provisioner
 from ucm_site_api.random_secrets import digest_of
@@ -25,14 +24,6 @@ TOKEN_HEADER = "X-Enapter-Auth-Token"  # noqa: S105 -- the name of a header, not
 
 # The largest body of a call here is a few hundred bytes.
 MAX_BODY_BYTES = 64 * 1024
-
-_CODES = {
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    413: "payload_too_large",
-    417: "expectation_failed",
-}
 
 
 @dataclass(frozen=True)
@@ -54,19 +45,10 @@ def build_application(services: Services, routes: Callable[[web.Application, str
     app = web.Application(middlewares=[_with_envelope, _with_token], client_max_size=MAX_BODY_BYTES)
     app[SERVICES] = services
     app.on_response_prepare.append(_name_server)
-    app.router.add_get("/", _time_source, expect_handler=expect_continue)  # HEAD too
+    app.router.add_get("/", _time_source)  # HEAD too
     for prefix in ("/v3", "/api/v3"):
         routes(app, prefix)
     return app
-
-
-async def expect_continue(request: web.Request) -> web.StreamResponse | None:
-    """Answer `Expect` like every other refusal; aiohttp's own answer is not the envelope."""
-    if request.headers["Expect"].lower() != "100-continue":
-        return error_response(ApiError(417, _CODES[417], "Only 100-continue can be expected here."))
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # aiohttp takes anything written for the beginning of the answer
-    return None
 
 
 @web.middleware
@@ -76,16 +58,10 @@ async def _with_envelope(request: web.Request, handler: Handler) -> web.StreamRe
     except ApiError as error:
         return error_response(error)
     except web.HTTPError as error:
-        return error_response(_translated(error))
+        return error_response(translated(error))
     except Exception:
         log.exception("call failed", method=request.method, path=request.path)
         return error_response(ApiError(500, "internal_error", "The server failed; its log says why."))
-
-
-def _translated(error: web.HTTPError) -> ApiError:
-    code = _CODES.get(error.status, re.sub(r"\W+", "_", error.reason.lower()))
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return ApiError(error.status, code, f"{error.reason}.", headers=headers)
 
 
 @web.middleware

@@ -41,6 +41,9 @@ CONNECT_SECONDS = 10.0
 _KEEP_ALIVE_FACTOR = 1.5
 _SILENT_SECONDS = 24 * 3600
 
+# How much of a stranger's user name is worth a place in the log.
+_SHOWN = 64
+
 _IDENTITY = "ucm_site_api.identity"
 _CLIENT_ID = "ucm_site_api.client_id"
 
@@ -87,7 +90,8 @@ class SiteBroker(Broker):  # type: ignore[misc]  # amqtt has no type information
         # No plugins: rights are decided in the overrides. A plugin would be awaited for every message and
         # receiver, and a subscription that arrives meanwhile would break the loop over subscriptions.
         super().__init__(BrokerConfig(listeners=listeners, plugins={}))
-        logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+        for name in ("amqtt", "transitions"):  # what a person needs of it is logged here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._plain = plain
         self._tls = tls
         self._context = context
@@ -147,7 +151,12 @@ class SiteBroker(Broker):  # type: ignore[misc]  # amqtt has no type information
         try:
             identity = await self._identify(session)
         except AccessRefusedError as refusal:
-            log.warning("mqtt client refused", reason=str(refusal), user=session.username, address=remote_address)
+            log.warning(
+                "mqtt client refused",
+                reason=str(refusal),
+                user=(session.username or "")[:_SHOWN],
+                address=remote_address,
+            )
             await ConnackPacket.build(0, NOT_AUTHORIZED).to_stream(writer)
             raise AMQTTError("refused") from None
         await self._displace(identity, session.client_id)

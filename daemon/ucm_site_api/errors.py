@@ -7,6 +7,14 @@ from aiohttp import web
 
 from ucm_site_api.answers import answer
 
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "payload_too_large",
+    417: "expectation_failed",
+}
+
 
 class SiteStartError(Exception):
     """The server cannot start. The text is one sentence for the person at the keyboard."""
@@ -54,3 +62,9 @@ def invalid_field(path: str, message: str) -> ApiError:
 def not_found(what: str, reference: str) -> ApiError:
     """404 for a resource that the URL names."""
     return ApiError(404, "not_found", f"No {what} {reference!r} here.")
+
+
+def translated(error: web.HTTPError) -> ApiError:
+    """A refusal by the HTTP framework, in the platform's form."""
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return ApiError(error.status, _CODES.get(error.status, "http_error"), f"{error.reason}.", headers=headers)

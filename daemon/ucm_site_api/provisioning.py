@@ -1,6 +1,7 @@
 """Provisioning: a module's record in the registry, and the configuration that its firmware needs."""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -114,6 +115,10 @@ def _hardware_id(text: str) -> str:
 
 def _device_name(text: str) -> str:
     name = text.strip()
-    if not 1 <= len(name) <= _MAX_NAME_LENGTH:
-        raise invalid_field("$.name", f"A name has 1 to {_MAX_NAME_LENGTH} characters.")
+    # Names are shown in terminals and pages, which control characters can take over.
+    clean = not any(unicodedata.category(character) == "Cc" for character in name)
+    if not (clean and 1 <= len(name) <= _MAX_NAME_LENGTH):
+        raise invalid_field(
+            "$.name", f"A name has 1 to {_MAX_NAME_LENGTH} characters, none of them a control character."
+        )
     return name

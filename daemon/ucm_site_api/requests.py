@@ -40,7 +40,7 @@ async def read_body(request: web.Request, shape: type[T]) -> T:
     except TimeoutError as cause:
         raise web.HTTPRequestTimeout from cause
     except web.RequestPayloadError as cause:
-        raise ApiError(400, "invalid_request", "The body ended early.") from cause
+        raise ApiError(400, "invalid_request", "The body cannot be read.") from cause
     except msgspec.ValidationError as cause:
         raise _at_its_path(str(cause)) from cause
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:

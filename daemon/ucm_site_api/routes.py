@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from ucm_site_api.answers import answer
-from ucm_site_api.app import ROLE, SERVICES, Services, expect_continue
+from ucm_site_api.app import ROLE, SERVICES, Services
 from ucm_site_api.errors import not_found
 from ucm_site_api.messages import ProvisionUcm
 from ucm_site_api.presence import Presence
@@ -17,11 +17,11 @@ _COMMUNICATION_TYPES = {"MQTT": "MQTT_V1_PLAINTEXT", "MQTTS": "MQTT_V1_TLS"}
 
 
 def add_routes(app: web.Application, prefix: str) -> None:
-    """All calls under one prefix. Each checks `Expect` itself: aiohttp asks it before any middleware."""
+    """All calls under one prefix."""
     for path, call in _READS.items():
-        app.router.add_get(prefix + path, call, expect_handler=expect_continue)
+        app.router.add_get(prefix + path, call)
     for path, call in _WRITES.items():
-        app.router.add_post(prefix + path, call, expect_handler=expect_continue)
+        app.router.add_post(prefix + path, call)
 
 
 async def provision_ucm(request: web.Request) -> web.Response:

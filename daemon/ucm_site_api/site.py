@@ -6,12 +6,10 @@ import ssl
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
-from socket import socket
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from aiohttp import web
 
 from ucm_site_api.access import AccessControl
 from ucm_site_api.app import Services, build_application
@@ -25,6 +23,7 @@ from ucm_site_api.random_secrets import digest_of, new_secret
 from ucm_site_api.records import Credential, Site
 from ucm_site_api.registry import Registry
 from ucm_site_api.routes import add_routes, device_view, traffic_views
+from ucm_site_api.serving import served
 from ucm_site_api.settings import Settings, TimeSource
 from ucm_site_api.sockets import bind, port_of
 from ucm_site_api.state import StateFolder, write_private
@@ -37,9 +36,6 @@ REGISTRY_FILE = "registry.sqlite"
 
 # How long a session may outlive its credential.
 _SWEEP_SECONDS = 60.0
-
-# A call that is being answered takes less; what is left over after that is an idle keep-alive connection.
-_HTTP_SHUTDOWN_SECONDS = 2.0
 
 
 class SiteApi:
@@ -145,18 +141,11 @@ class SiteApi:
 
         provisioner = Provisioner(settings, endpoints, self._registry, authority)
         services = Services(self._registry, provisioner, self._presence, settings.now)
-        await _serve(resources, build_application(services, add_routes), http)
+        await resources.enter_async_context(served(build_application(services, add_routes), http))
 
     def _endpoints(self) -> Endpoints:
         ports: dict[Protocol, int] = {"MQTT": self.mqtt_port, "MQTTS": self.mqtts_port}
         return Endpoints(self._settings.reachable_host, ports, self.time_source)
-
-
-async def _serve(resources: AsyncExitStack, app: web.Application, listening: socket) -> None:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_HTTP_SHUTDOWN_SECONDS)
-    await runner.setup()
-    resources.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, listening).start()
 
 
 async def _founded(registry: Registry, settings: Settings, token_file: Path) -> Authority:

@@ -7,6 +7,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from socket import socket
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 _HANDSHAKE_SECONDS = 10
 _GOODBYE_SECONDS = 2
 
@@ -52,5 +56,10 @@ class _TellingProtocol(SSLProtocol):
 
     def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
         if handshake_exc is not None:
+            log.warning("mqtt client refused in the TLS handshake", reason=str(handshake_exc), address=self._address())
             self._process_outgoing()  # type: ignore[attr-defined]  # the stubs describe Python 3.10
         super()._on_handshake_complete(handshake_exc)
+
+    def _address(self) -> str:
+        peer = self._transport.get_extra_info("peername") if self._transport else None
+        return str(peer[0]) if peer else "gone"

@@ -15,6 +15,7 @@ from ucm_site_api import SiteApi
 SLOW = 28_800
 # A configuration with an RSA-2048 key, its certificate and the chain takes this many chunks of 2 KiB.
 PIECES = 2
+OTHER_ID = "0F4D7A1BB1E24C6AA2A59CA8D3E7F310"
 
 
 def in_the_middle_of_a_push(module: SerialModule) -> bool:
@@ -89,14 +90,18 @@ async def test_a_cable_pulled_on_trial_costs_nothing(station: Station, site: Sit
 
 
 async def test_a_verified_port_is_not_opened_again(station: Station) -> None:
+    station.pops[OTHER_ID] = "another label"
     async with station.module(reset_on_open=True) as module:
         async with station.daemon() as running:
             await running.until(verified)
-        boots, frames = module.boots, module.frames
+        boots = module.boots
         async with station.daemon() as running:
             view = await running.until(lambda view: verified(view) and view["present"])
             assert view["activity"] is None
-        assert (module.boots, module.frames) == (boots, frames)
+            # While this daemon provisions another module it has every occasion to touch the first one.
+            async with station.module(1, hardware_id=OTHER_ID, pop="another label"):
+                await running.until(lambda view: verified(view) and view["hardware_id"] == OTHER_ID)
+        assert module.boots == boots
 
 
 async def test_a_verified_module_on_another_port_is_recognised_and_left_alone(

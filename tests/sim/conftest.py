@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.sim.sample import HARDWARE_ID, POP
 from ucm_sim import Identity
 from ucm_sim.messages import ucm_link_pb2 as pb
-
-HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
-POP = "only-on-the-label"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A certificate authority for the tests, made afresh for each."""
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from ucm_sim.messages import ucm_link_pb2 as pb
 
-DAY = datetime.timedelta(days=1)
+DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class Authority:
     def _sign(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int, *, is_authority: bool
     ) -> x509.Certificate:
-        end = datetime.datetime.now(datetime.UTC) + days * DAY
+        end = dt.datetime.now(dt.UTC) + days * DAY
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(min(end, datetime.datetime.now(datetime.UTC)) - 10 * DAY)
+            .not_valid_before(min(end, dt.datetime.now(dt.UTC)) - 10 * DAY)
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
             .add_extension(

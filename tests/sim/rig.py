@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from pathlib import Path
 
-from tests.sim.conftest import HARDWARE_ID
+from tests.sim.sample import HARDWARE_ID
 from ucm_sim.configure import Configurator
 from ucm_sim.flash import Flash
 from ucm_sim.messages import ucm_link_pb2 as pb

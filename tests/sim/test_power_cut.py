@@ -196,7 +196,7 @@ def test_a_killed_process_leaves_one_whole_write(tmp_path: Path) -> None:
             for _ in range(3 + kills):
                 done = int(writer.stdout.readline())
             writer.send_signal(signal.SIGKILL)
-            done = int((writer.stdout.read().split() or [done])[-1])
+            done = int((writer.stdout.read().split() or [str(done).encode()])[-1])
         pair = Flash(path).read("pair")
         assert pair in {(b"%08d" % number) * 2000 for number in (done, done + 1)}
         path.unlink()

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_a_request_that_is_none(rig: TransactionRig, body: bytes) -> None:
     assert status(rig.raw(body)) == "INVALID_ARGUMENT"
 
 
-ALL_BUT_RESERVE: list[dict[str, object]] = [
+ALL_BUT_RESERVE: list[dict[str, Any]] = [
     {"begin": pb.Begin(transaction=ONE)},
     {"chunk": pb.Chunk(transaction=ONE)},
     {"commit": pb.Commit(transaction=ONE)},
@@ -48,7 +49,7 @@ ALL_BUT_RESERVE: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("request_", ALL_BUT_RESERVE, ids=lambda request: next(iter(request)))
-def test_every_request_needs_a_reservation_of_this_session(rig: TransactionRig, request_: dict[str, object]) -> None:
+def test_every_request_needs_a_reservation_of_this_session(rig: TransactionRig, request_: dict[str, Any]) -> None:
     assert status(rig.ask(**request_)) == "REFUSED"
     rig.reserve("box-2", 60, session=new_session(2))
     refused = rig.ask(**request_)
@@ -121,7 +122,7 @@ def test_reservations_that_make_no_sense(rig: TransactionRig, owner: str, second
         ({"base_generation": 1}, "CONFLICT"),
     ],
 )
-def test_begin(rig: TransactionRig, blob: bytes, changed: dict[str, object], expected: str) -> None:
+def test_begin(rig: TransactionRig, blob: bytes, changed: dict[str, Any], expected: str) -> None:
     rig.reserve()
     fields = {"transaction": ONE, **changed}
     transaction = fields.pop("transaction")
@@ -219,7 +220,7 @@ def test_an_incomplete_transfer_stays(rig: TransactionRig, blob: bytes) -> None:
     "terms",
     [{"confirm_by": 0}, {"confirm_by": 7}, {"trial_s": 29}, {"trial_s": 901}, {"ssid": "elsewhere"}],
 )
-def test_terms_that_make_no_sense_drop_the_transfer(rig: TransactionRig, blob: bytes, terms: dict[str, object]) -> None:
+def test_terms_that_make_no_sense_drop_the_transfer(rig: TransactionRig, blob: bytes, terms: dict[str, Any]) -> None:
     transaction = rig.stage(blob)
     reply = rig.commit(transaction, **terms)
     assert status(reply) == "INVALID_ARGUMENT"
@@ -232,7 +233,7 @@ def test_a_wrong_enum_is_named_by_its_number(rig: TransactionRig, blob: bytes) -
 
 
 @pytest.mark.parametrize("terms", [{"trial_s": 30}, {"trial_s": 900}, {"ssid": "plant-wifi"}])
-def test_terms_that_make_sense(rig: TransactionRig, blob: bytes, terms: dict[str, object]) -> None:
+def test_terms_that_make_sense(rig: TransactionRig, blob: bytes, terms: dict[str, Any]) -> None:
     assert status(rig.push(blob, **terms)) == "OK"
     trial = rig.slots.trial
     assert trial is not None

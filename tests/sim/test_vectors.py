@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sim.conftest import HARDWARE_ID
+from tests.sim.sample import HARDWARE_ID
 from tests.sim.rig import TransactionRig
 from ucm_sim.faults import EndpointError, EspErr
 from ucm_sim.frames import Request, RequestScanner, encode_response

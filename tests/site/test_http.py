@@ -30,6 +30,7 @@ class Refusal(NamedTuple):
 REFUSALS = [
     Refusal("GET", "/", {"headers": {"Expect": "a miracle"}}, 417, "expectation_failed"),
     Refusal("GET", "/v3/site", {"headers": {"Expect": "a miracle"}}, 417, "expectation_failed"),
+    Refusal("GET", "/nothing", {"headers": {"Expect": "a miracle"}}, 417, "expectation_failed"),
     Refusal("GET", "/nothing", {}, 404, "not_found"),
     Refusal("GET", "/v3/provisioning", {}, 404, "not_found"),
     Refusal("GET", "/v3/devices/nobody", {}, 404, "not_found"),
@@ -49,6 +50,8 @@ REFUSALS = [
     Refusal("POST", PROVISION, {"json": {}}, 400, "invalid_request", HARDWARE_ID),
     Refusal("POST", PROVISION, {"json": GOOD | {"name": 7}}, 400, "invalid_request", {"path": "$.name"}),
     Refusal("POST", PROVISION, {"json": GOOD | {"name": None}}, 400, "invalid_request", {"path": "$.name"}),
+    Refusal("POST", PROVISION, {"json": GOOD | {"name": "a\x00\x1b[2J"}}, 400, "invalid_request", {"path": "$.name"}),
+    Refusal("POST", PROVISION, {"data": b'{"name":"\\ud800"}'}, 400, "invalid_request"),
     Refusal("POST", PROVISION, {"json": GOOD | {"name": " "}}, 400, "invalid_request", {"path": "$.name"}),
     Refusal("POST", PROVISION, {"json": GOOD | {"name": "n" * 256}}, 400, "invalid_request", {"path": "$.name"}),
     Refusal("POST", PROVISION, {"json": GOOD | {"protocol": "HTTP"}}, 400, "invalid_request", {"path": "$.protocol"}),
@@ -222,10 +225,31 @@ async def test_no_body_makes_the_server_fail(plant: Plant, data: st.DataObject) 
     assert status in {200, 400, 422}
 
 
-async def test_garbage_instead_of_http_ends_the_connection(plant: Plant) -> None:
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00garbage\r\n\r\n", 400),
+        (b"GET /v3/\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /v3/site HTTP/1.1\r\nHost: x\r\nX-Enapter-Auth-Token: a\x01b\r\n\r\n", 400),
+        (b"POST /v3/site HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET /v3/site HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Enapter-Auth-Token: \xff\r\n\r\n", 403),
+    ],
+)
+async def test_bytes_that_are_no_http_get_an_envelope_too(
+    plant: Plant, request_bytes: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     host, port = plant.site.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"\x16\x03\x01\x02\x00garbage\r\n\r\n")
-    assert b"400" in await closed(reader)
+    writer.write(request_bytes)
+    head, _, body = (await closed(reader)).partition(b"\r\n\r\n")
+    assert head.split()[1] == str(status).encode()
+    assert json.loads(body)["errors"][0]["code"]
+    assert [record for record in caplog.records if record.name != "asyncio"] == []
     writer.close()
     await writer.wait_closed()
+
+
+async def test_body_of_a_false_encoding(plant: Plant) -> None:
+    status, answer = await plant.call("POST", PROVISION, data=b"abcd", headers={"Content-Encoding": "gzip"})
+    assert (status, answer["errors"][0]["code"]) == (400, "invalid_request")

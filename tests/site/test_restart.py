@@ -7,9 +7,11 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.site.harness import new_hardware_id, next_message, plant_in, settings_in
+from tests.site.test_command_line import serving
 from ucm_site_api import ConfigurationError, SiteApi, SiteStartError
 
 
@@ -175,3 +177,28 @@ async def test_every_address_with_a_public_host(tmp_path: Path) -> None:
         assert json.dumps(config).count("0.0.0.0") == 0
         async with plant.client(config):
             pass
+
+
+async def test_killed_in_the_middle_keeps_what_was_answered(tmp_path: Path) -> None:
+    answered: list[dict[str, object]] = []
+    token_file = tmp_path / "state" / "api-token"
+    async with serving(tmp_path / "state") as (process, shown):
+        url = shown.split()[2]
+        headers = {"X-Enapter-Auth-Token": token_file.read_text().strip()}
+        async with aiohttp.ClientSession(headers=headers) as http:
+
+            async def provision_on_and_on() -> None:
+                while True:
+                    body = {"hardware_id": new_hardware_id(), "name": "Relay", "protocol": "MQTT"}
+                    async with http.post(f"{url}/provisioning/ucm", json=body) as response:
+                        answered.append(await response.json())
+                        if len(answered) == 40:
+                            process.kill()
+
+            results = await asyncio.gather(*(provision_on_and_on() for _ in range(8)), return_exceptions=True)
+            assert all(isinstance(result, (aiohttp.ClientError, ConnectionError)) for result in results)
+    async with plant_in(tmp_path) as plant:
+        devices = {device["id"]: device["communication"]["hardware_id"] for device in await plant.site.devices()}
+        assert {answer["device_id"] for answer in answered} <= devices.keys()
+        for hardware_id in devices.values():
+            assert len(await plant.site.credentials(hardware_id)) == 1

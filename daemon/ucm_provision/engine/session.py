@@ -39,7 +39,7 @@ class SessionRunner:
 
     def works_on(self, session_id: str) -> bool:
         """Whether a conversation is under way for the session, be it at its own endpoint or at a new one."""
-        return self._claimed[session_id] > 0
+        return session_id in self._claimed
 
     async def run(self, session_id: str) -> UcmError | None:
         """Returns the failure that ended the attempt, if one did; it is journalled already."""
@@ -53,7 +53,9 @@ class SessionRunner:
             yield
         finally:
             self._claimed[session_id] -= 1
-            self._record.idle(session_id)
+            if not self._claimed[session_id]:
+                del self._claimed[session_id]
+                self._record.idle(session_id)
 
     async def _guard(self, session_id: str, work: Awaitable[UcmError | None]) -> UcmError | None:
         """Turns whatever ends the work into a journalled failure of the session."""

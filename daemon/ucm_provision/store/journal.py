@@ -112,17 +112,18 @@ class Journal:
 def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = sqlite3.connect(path, _LOCK_DEADLINE, check_same_thread=False, isolation_level=None)
+        return _prepare(sqlite3.connect(path, _LOCK_DEADLINE, check_same_thread=False, isolation_level=None), path)
     except (sqlite3.Error, OSError) as error:
         raise UcmError(Code.JOURNAL_UNUSABLE, f"{path}: {error}") from error
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         path.chmod(0o600)
         database.executescript(_SETTINGS)
         _migrate(database)
-    except BaseException as error:
-        database.close()  # with its lock
-        if isinstance(error, (sqlite3.Error, OSError)):
-            raise UcmError(Code.JOURNAL_UNUSABLE, f"{path}: {error}") from error
+    except BaseException:
+        database.close()  # and with it the lock
         raise
     return database
 
@@ -137,7 +138,8 @@ def _migrate(database: sqlite3.Connection) -> None:
 
 def _append(database: sqlite3.Connection, session: Session, event: Event, at: float) -> int:
     kind = type(event).__name__
-    with _transaction(database):
+    with database:  # commits, or rolls back where SQLite itself has not done so already (a full disk)
+        database.execute("BEGIN IMMEDIATE")
         row = database.execute(
             "INSERT INTO events (session, at, kind, body) VALUES (?, ?, ?, ?)", (session.id, at, kind, _text(event))
         )
@@ -151,19 +153,6 @@ def _append(database: sqlite3.Connection, session: Session, event: Event, at: fl
     return seq
 
 
-class _transaction:  # noqa: N801 -- reads as the statement it is
-    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK on any failure."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._database.execute("COMMIT" if kind is None else "ROLLBACK")
-
-
 def _sessions(database: sqlite3.Connection) -> list[Session]:
     rows = database.execute("SELECT body FROM sessions ORDER BY seq").fetchall()
     return [_parse(body, Session) for (body,) in rows]
@@ -173,7 +162,13 @@ def _history(database: sqlite3.Connection, session_id: str) -> list[Entry]:
     rows = database.execute(
         "SELECT seq, at, kind, body FROM events WHERE session = ? ORDER BY seq", (session_id,)
     ).fetchall()
-    return [Entry(seq, at, _parse(body, EVENT_TYPES[kind])) for seq, at, kind, body in rows]
+    return [Entry(seq, at, _event(kind, body)) for seq, at, kind, body in rows]
+
+
+def _event(kind: str, body: str) -> Event:
+    if kind not in EVENT_TYPES:
+        raise UcmError(Code.JOURNAL_UNUSABLE, f"this version knows no event {kind!r}")
+    return _parse(body, EVENT_TYPES[kind])
 
 
 def _text(value: Event | Session) -> str:

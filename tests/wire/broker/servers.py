@@ -33,6 +33,17 @@ class ScriptedBroker:
     packets: list[tuple[int, bytes]] = field(default_factory=list)
     received: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
+    clients: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """To every client, whatever it subscribed to."""
+        body = len(topic).to_bytes(2, "big") + topic.encode() + payload
+        for writer in self.clients:
+            writer.write(bytes([0x30 | retain, len(body) & 0x7F | 0x80, len(body) >> 7]) + body)
+
+    def drop_clients(self) -> None:
+        for writer in self.clients:
+            writer.transport.abort()
 
     def types(self) -> list[int]:
         return [kind for kind, _ in self.packets]
@@ -44,6 +55,7 @@ class ScriptedBroker:
                 await self.received.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.clients.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while (packet := await _read_packet(reader))[0] != DISCONNECT:
                 self._note(packet)
@@ -53,6 +65,7 @@ class ScriptedBroker:
                 await writer.drain()
             else:
                 self._note(packet)
+        self.clients.discard(writer)
         writer.transport.abort()
 
     def _note(self, packet: tuple[int, bytes]) -> None:

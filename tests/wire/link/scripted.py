@@ -169,8 +169,8 @@ class ScriptedModule:
             return self._handshake(request)
         if request.endpoint not in self.endpoints:
             return response(request, status=0x105)
-        answer = self.endpoints[request.endpoint](self._cipher(decrypt=request.body))
-        return response(request, self._cipher(encrypt=answer))
+        answer = self.endpoints[request.endpoint](self._decrypt(request.body))
+        return response(request, self._encrypt(answer))
 
     def _handshake(self, request: Request) -> bytes:
         payload = pb.SessionData.FromString(request.body).sec2
@@ -202,10 +202,15 @@ class ScriptedModule:
     def _nonce(self) -> bytes:
         return b"8 random" + self._counter.to_bytes(4, "big")
 
-    def _cipher(self, *, encrypt: bytes = b"", decrypt: bytes = b"") -> bytes:
-        nonce = self._nonce()
+    def _encrypt(self, plaintext: bytes) -> bytes:
+        sealed = self._gcm.encrypt(self._nonce(), plaintext, None)
         self._counter += 1
-        return self._gcm.encrypt(nonce, encrypt, None) if encrypt else self._gcm.decrypt(nonce, decrypt, None)
+        return sealed
+
+    def _decrypt(self, ciphertext: bytes) -> bytes:
+        plaintext = self._gcm.decrypt(self._nonce(), ciphertext, None)
+        self._counter += 1
+        return plaintext
 
 
 def _hash(*parts: bytes) -> bytes:

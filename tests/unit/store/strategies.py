@@ -1,0 +1,102 @@
+"""Any event, and any session that could stand in the journal."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from ucm_provision.core.errors import Code
+from ucm_provision.core.events import (
+    Absorbed,
+    Adopted,
+    ArgumentsFixed,
+    Cancelled,
+    Checked,
+    Committed,
+    DeviceAdded,
+    Event,
+    Failed,
+    HoldCleared,
+    Identified,
+    Identity,
+    Moved,
+    PushIntended,
+    PushIntent,
+    Seen,
+    Verified,
+)
+from ucm_provision.core.machine import Hold, Milestone, Session, Waits
+from ucm_provision.core.model import (
+    Carrier,
+    Endpoint,
+    Evidence,
+    MqttProtocol,
+    Phase,
+    Product,
+    ProvisionArguments,
+    Source,
+)
+
+WORDS = st.text(max_size=40)
+TIMES = st.floats(0, 4e9, allow_nan=False)
+GENERATIONS = st.integers(0, 2**32 - 1)
+
+ENDPOINTS = st.builds(Endpoint, st.sampled_from(Carrier), WORDS, WORDS)
+IDENTITIES = st.builds(Identity, WORDS, st.sampled_from(Product), WORDS, WORDS)
+ARGUMENTS = st.builds(ProvisionArguments, WORDS, WORDS, WORDS, WORDS, st.sampled_from(MqttProtocol))
+INTENTS = st.builds(PushIntent, st.binary(max_size=16), st.binary(max_size=32), GENERATIONS)
+EVIDENCE = st.builds(
+    Evidence,
+    GENERATIONS,
+    st.sampled_from(Phase),
+    TIMES,
+    st.integers(-128, 127),
+    WORDS,
+    st.sampled_from(Source),
+    WORDS,
+    st.none() | GENERATIONS,
+    TIMES,
+)
+HOLDS = st.builds(Hold, st.sampled_from(Waits), st.sampled_from(Code), WORDS, st.none() | TIMES)
+WARNINGS = st.lists(WORDS, max_size=3).map(tuple)
+
+EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
+    "Seen": st.builds(Seen, ENDPOINTS),
+    "Moved": st.builds(Moved, ENDPOINTS),
+    "Identified": st.builds(Identified, IDENTITIES),
+    "ArgumentsFixed": st.builds(ArgumentsFixed, ARGUMENTS),
+    "DeviceAdded": st.builds(DeviceAdded, WORDS, WORDS),
+    "Checked": st.builds(Checked, WARNINGS),
+    "PushIntended": st.builds(PushIntended, INTENTS),
+    "Committed": st.builds(Committed, GENERATIONS),
+    "Adopted": st.builds(Adopted, WORDS, WORDS, GENERATIONS, WORDS),
+    "Verified": st.builds(Verified, EVIDENCE),
+    "Failed": st.builds(Failed, st.sampled_from(Code), WORDS, st.none() | TIMES),
+    "HoldCleared": st.builds(HoldCleared, WORDS),
+    "Absorbed": st.builds(Absorbed, WORDS),
+    "Cancelled": st.builds(Cancelled, WORDS),
+}
+LATER_EVENTS = st.one_of(*(events for kind, events in EVENTS_BY_KIND.items() if kind != "Seen"))
+
+SESSIONS = st.builds(
+    Session,
+    id=st.text(min_size=1, max_size=12),
+    endpoint=ENDPOINTS,
+    seen_at=TIMES,
+    updated_at=TIMES,
+    milestone=st.sampled_from(Milestone),
+    identity=st.none() | IDENTITIES,
+    arguments=st.none() | ARGUMENTS,
+    device_id=WORDS,
+    slug=WORDS,
+    warnings=WARNINGS,
+    intent=st.none() | INTENTS,
+    generation=st.none() | GENERATIONS,
+    adopted=st.booleans(),
+    managed_by=WORDS,
+    evidence=st.none() | EVIDENCE,
+    hold=st.none() | HOLDS,
+    attempt=st.integers(0, 10**6),
+    repeated=st.integers(0, 10**6),
+    last_code=st.none() | st.sampled_from(Code),
+    absorbed_into=WORDS,
+)

@@ -1,0 +1,213 @@
+"""What the journal opens, what it refuses, and with which words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.events import Absorbed, Adopted, Cancelled, Failed, HoldCleared, Moved, Seen
+from ucm_provision.core.machine import Hold, Milestone, Waits
+from ucm_provision.core.model import Carrier, Endpoint, Phase, Source
+from ucm_provision.store.journal import SCHEMA_VERSION, Journal
+
+FIXTURES = Path(__file__).with_name("fixtures")
+NOBODY = 65534
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.sqlite3"
+
+
+async def refusal(path: Path) -> UcmError:
+    with pytest.raises(UcmError) as refused:
+        await Journal.open(path)
+    return refused.value
+
+
+async def alter(path: Path, statement: str) -> None:
+    """Makes a journal and changes it behind the daemon's back."""
+    await (await Journal.open(path)).close()
+    database = sqlite3.connect(path)
+    with database:
+        database.execute(statement)
+    database.close()
+
+
+async def test_only_the_daemon_may_read_it(path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        journal = await Journal.open(path)
+    finally:
+        os.umask(umask)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert modes == {"journal.sqlite3": 0o600, "journal.sqlite3-wal": 0o600}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    await journal.close()
+
+
+async def test_a_journal_that_others_could_read_is_closed_to_them(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch(0o666)
+    path.chmod(0o666)
+    await (await Journal.open(path)).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_power_cut_loses_nothing_because_every_commit_is_synchronised(path: Path) -> None:
+    journal = await Journal.open(path)
+    settings = {
+        name: journal._database.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "foreign_keys", "locking_mode", "user_version")
+    }
+    assert settings == {
+        "journal_mode": "wal",
+        "synchronous": 2,  # FULL
+        "foreign_keys": 1,
+        "locking_mode": "exclusive",
+        "user_version": SCHEMA_VERSION,
+    }
+    await journal.close()
+
+
+async def test_a_newer_journal_is_left_alone(path: Path) -> None:
+    await alter(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
+    error = await refusal(path)
+    assert error.code is Code.JOURNAL_TOO_NEW
+    assert error.detail == f"schema {SCHEMA_VERSION + 1}, this version reads up to {SCHEMA_VERSION}"
+    assert path.read_bytes() == before
+    await alter_back(path)
+
+
+async def alter_back(path: Path) -> None:
+    """The version that wrote it opens it again: the refusal has kept no lock."""
+    database = sqlite3.connect(path)
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    database.close()
+    await (await Journal.open(path)).close()
+
+
+async def test_a_file_that_is_no_database_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("the operator's shopping list, long enough to have a header" * 10)
+    before = path.read_bytes()
+    error = await refusal(path)
+    assert (error.code, error.detail) == (Code.JOURNAL_UNUSABLE, f"{path}: file is not a database")
+    assert path.read_bytes() == before
+
+
+async def test_a_folder_in_its_place(path: Path) -> None:
+    path.mkdir(parents=True)
+    error = await refusal(path)
+    assert error.code is Code.JOURNAL_UNUSABLE
+    assert error.detail == f"{path}: unable to open database file"
+
+
+async def test_a_file_in_place_of_its_folder(path: Path) -> None:
+    path.parent.touch()
+    error = await refusal(path)
+    assert error.code is Code.JOURNAL_UNUSABLE
+    assert str(path) in error.detail
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[None]:
+    """Rights mean nothing to root, so the test lays its rights down."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    yield
+    os.seteuid(before)
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Path:
+    folder = tmp_path / "unwritable"
+    folder.mkdir(0o555)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["journal.sqlite3", "state/journal.sqlite3"])
+async def test_a_folder_that_may_not_be_written(unwritable: Path, unprivileged: None, name: str) -> None:
+    error = await refusal(unwritable / name)
+    assert error.code is Code.JOURNAL_UNUSABLE
+    assert str(unwritable / name) in error.detail
+
+
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        ("UPDATE events SET kind = 'Danced'", "this version knows no event 'Danced'"),
+        ("UPDATE events SET body = '{}' WHERE kind = 'Seen'", "a Seen cannot be read: .*endpoint"),
+        ("UPDATE events SET body = '{' WHERE kind = 'Seen'", "a Seen cannot be read"),
+    ],
+)
+async def test_an_event_that_nobody_can_read_is_told_as_such(path: Path, statement: str, complaint: str) -> None:
+    restore(path, "schema-1.sql")
+    await alter(path, statement)
+    journal = await Journal.open(path)
+    with pytest.raises(UcmError, match=complaint) as refused:
+        await journal.history("0a1b2c3d4e5f")
+    assert refused.value.code is Code.JOURNAL_UNUSABLE
+    await journal.close()
+
+
+async def test_a_session_that_nobody_can_read_is_told_as_such(path: Path) -> None:
+    restore(path, "schema-1.sql")
+    await alter(path, "UPDATE sessions SET body = replace(body, 'VERIFIED', 'DANCED')")
+    journal = await Journal.open(path)
+    with pytest.raises(UcmError, match="a Session cannot be read: Invalid enum value 'DANCED'"):
+        await journal.sessions()
+    await journal.close()
+
+
+def restore(path: Path, dump: str) -> None:
+    path.parent.mkdir()
+    database = sqlite3.connect(path)
+    database.executescript((FIXTURES / dump).read_text())
+    database.close()
+
+
+async def test_the_first_schema_still_opens(path: Path) -> None:
+    restore(path, "schema-1.sql")
+    journal = await Journal.open(path)
+    verified, waiting, absorbed, cancelled = await journal.sessions()
+    assert verified.evidence is not None
+    assert (verified.milestone, verified.evidence.seen_by) == (Milestone.VERIFIED, Source.WITNESS)
+    assert verified.evidence.reported_phase is Phase.ONLINE
+    assert verified.intent is not None
+    assert (verified.intent.transaction, verified.intent.sha256) == (b"t" * 16, b"d" * 32)
+    assert waiting.hold == Hold(Waits.RETRY_AT, Code.API_RATE_LIMITED, "slow down", 1700000093.0)
+    assert (absorbed.absorbed_into, cancelled.milestone) == (verified.id, Milestone.CANCELLED)
+    await journal.close()
+
+
+async def test_the_first_schema_s_events_are_still_understood(path: Path) -> None:
+    restore(path, "schema-1.sql")
+    journal = await Journal.open(path)
+    here = Endpoint(Carrier.SERIAL, "/dev/ttyUSB0", "/dev/ttyUSB0:48128:1700000000000000000")
+    there = Endpoint(Carrier.SERIAL, "/dev/ttyUSB1", "/dev/ttyUSB1:48129:1700000000000000001")
+    events = {name * 12: [entry.event for entry in await journal.history(name * 12)] for name in "123"}
+    assert events == {
+        "1" * 12: [
+            Seen(there),
+            Failed(Code.LINK_SILENT, "12 s"),
+            HoldCleared("the port is still there"),
+            Failed(Code.API_RATE_LIMITED, "slow down", 90.0),
+        ],
+        "2" * 12: [
+            Seen(there),
+            Moved(here),
+            Adopted("device-1", "boiler-room", 1, "other-box"),
+            Absorbed("0a1b2c3d4e5f"),
+        ],
+        "3" * 12: [Seen(there), Cancelled("unplugged before it was identified")],
+    }
+    assert len(await journal.history("0a1b2c3d4e5f")) == 8
+    await journal.close()

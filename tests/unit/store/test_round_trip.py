@@ -1,0 +1,71 @@
+"""Whatever the daemon knows comes back from the journal as it was."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import reduce
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.store.strategies import ENDPOINTS, EVENTS_BY_KIND, LATER_EVENTS, SESSIONS
+from ucm_provision.core.events import EVENT_TYPES, Event, Seen
+from ucm_provision.core.machine import Session, evolve
+from ucm_provision.store.journal import Entry, Journal
+
+
+def test_the_strategies_know_every_event_and_every_field() -> None:
+    assert set(EVENTS_BY_KIND) == set(EVENT_TYPES)
+    built = SESSIONS.wrapped_strategy.kwargs  # type: ignore[attr-defined]  # what st.builds was given
+    assert set(built) == {field.name for field in fields(Session)}
+
+
+@pytest.mark.parametrize("kind", EVENTS_BY_KIND)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+async def test_an_event_and_its_session_come_back_as_they_were(kind: str, data: st.DataObject) -> None:
+    event, session = data.draw(EVENTS_BY_KIND[kind]), data.draw(SESSIONS)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "journal.sqlite3")
+        journal = await Journal.open(path)
+        seq = await journal.append(session, event, 12.5)
+        await journal.close()
+        journal = await Journal.open(path)
+        assert await journal.history(session.id) == [Entry(seq, 12.5, event)]
+        assert await journal.sessions() == [session]
+        await journal.close()
+
+
+async def replay(journal: Journal, session_id: str) -> Session:
+    def step(session: Session | None, entry: Entry) -> Session:
+        return evolve(session, entry.event, session_id=session_id, at=entry.at)
+
+    session = reduce(step, await journal.history(session_id), None)
+    assert session is not None
+    return session
+
+
+HISTORIES = st.lists(st.tuples(st.sampled_from("abc"), LATER_EVENTS), max_size=12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(endpoint=ENDPOINTS, history=HISTORIES)
+async def test_reopened_it_holds_what_its_own_events_lead_to(
+    endpoint: object, history: list[tuple[str, Event]]
+) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "journal.sqlite3")
+        journal = await Journal.open(path)
+        sessions: dict[str, Session] = {}
+        for at, (name, event) in enumerate([*((name, Seen(endpoint)) for name in "abc"), *history]):  # type: ignore[arg-type]  # hypothesis infers object
+            session = evolve(sessions.pop(name, None), event, session_id=name, at=float(at))
+            sessions[name] = session
+            await journal.append(session, event, float(at))
+        await journal.close()
+        journal = await Journal.open(path)
+        assert await journal.sessions() == list(sessions.values())  # oldest change first
+        assert [await replay(journal, name) for name in sessions] == list(sessions.values())
+        await journal.close()
