@@ -51,7 +51,8 @@ async def served(app: web.Application, listening: socket) -> AsyncIterator[None]
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     loop = asyncio.get_running_loop()
-    protocol = partial(EnvelopeProtocol, runner.server, loop=loop, access_log=None, logger=_SILENT)
+    assert runner.server is not None  # setup made it
+    protocol = partial(EnvelopeProtocol, runner.server, loop=loop, access_log=_SILENT, logger=_SILENT)
     try:
         server = await loop.create_server(protocol, sock=listening)
         try:

@@ -187,11 +187,13 @@ class DaemonProcess:
                     return modules
 
 
-async def spawn(name: str, *arguments: str, log: Path) -> asyncio.subprocess.Process:
+async def spawn(name: str, *arguments: str, log: Path, cwd: Path | None = None) -> asyncio.subprocess.Process:
     """One of our commands as a process whose output goes to ``log``."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return await asyncio.create_subprocess_exec(BIN / name, *arguments, stdout=descriptor, stderr=descriptor)
+        return await asyncio.create_subprocess_exec(
+            BIN / name, *arguments, stdout=descriptor, stderr=descriptor, cwd=cwd
+        )
     finally:
         os.close(descriptor)
 

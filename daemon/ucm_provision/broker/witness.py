@@ -88,7 +88,7 @@ class BrokerWitness:
         self._file = credentials_file
         self._clock = clock
         self._timing = timing
-        self._status = "The witness has not connected yet."
+        self._status = "The witness has not tried yet."
         self._connected = False
         self._subscriptions: dict[str, _Subscription] = {}
         self._changed = asyncio.Event()

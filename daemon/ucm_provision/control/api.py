@@ -65,13 +65,20 @@ def find(modules: list[ModuleView], wanted: str) -> ModuleView:
     Raises:
         UcmError: module_unknown or module_ambiguous.
     """
-    exact = [m for m in modules if wanted in (m["name"], m["slug"], m["endpoint"], m["session"], m["device_id"])]
+    exact = [module for module in modules if wanted in _names(module)]
     found = exact or [m for m in modules if wanted and (m["hardware_id"] or "").startswith(wanted.upper())]
     if not found:
         raise UcmError(Code.MODULE_UNKNOWN, wanted[:64])
     if len(found) > 1:
         raise UcmError(Code.MODULE_AMBIGUOUS, ", ".join(m["hardware_id"] or m["endpoint"] for m in found[:5]))
     return found[0]
+
+
+def _names(module: ModuleView) -> tuple[str | None, ...]:
+    """What a module is called in full: a port also without its folder."""
+    endpoint = module["endpoint"]
+    names = (module["hardware_id"], module["name"], module["slug"], module["device_id"], module["session"])
+    return (*names, endpoint, endpoint.rpartition("/")[2])
 
 
 @web.middleware

@@ -42,7 +42,7 @@ class Console:
         """
         whole = (bytes(self._tail) + unfinished)[-policy.CONSOLE_TAIL :]
         lines = _LINE_ENDS.split(whole.decode("ascii", "replace"))
-        if self.count > policy.CONSOLE_TAIL:
+        if self.count + len(unfinished) > policy.CONSOLE_TAIL:
             lines = lines[1:]  # cut in two by the bound: what is left of it may be the rest of a hex dump
         shown = (_printable(line) for line in lines if not _HEX_DUMP.search(line) and not _NAMES_A_SECRET.search(line))
         return "\n".join(line for line in shown if line)

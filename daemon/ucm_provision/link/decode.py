@@ -22,6 +22,7 @@ _SHA256_BYTES = 32
 _TIME_LARGEST = 2**53  # what every consumer of JSON can hold
 
 _M = TypeVar("_M", bound=Message)
+_T = TypeVar("_T")
 
 
 def module_info(body: bytes) -> model.ModuleInfo:
@@ -167,9 +168,6 @@ def _attached(slaves: Iterable[pb.Attached]) -> tuple[model.Attached, ...]:
         model.Attached(_hardware_id(slave.hardware_id), _text("model", slave.model))
         for slave in _few("attached modules", slaves)
     )
-
-
-_T = TypeVar("_T")
 
 
 def _few(what: str, items: Iterable[_T]) -> list[_T]:

@@ -185,7 +185,7 @@ async def test_watches_before_there_is_a_connection(file: Path) -> None:
     ],
 )
 async def test_says_what_is_wrong_with_its_file_and_heals(file: Path, content: str, reason: str) -> None:
-    file.write_text(content)
+    file.write_text(content)  # noqa: ASYNC240
     async with serving(ScriptedBroker()) as broker, running(file) as witness:
         await until_status(witness, reason)
         write_file(file, broker.port)

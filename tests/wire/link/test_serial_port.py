@@ -181,7 +181,7 @@ async def test_a_second_opener_is_told_who_holds_the_port(make_line: MakeLine) -
     error = await failure(line.path)
     assert error.code is Code.PORT_BUSY
     assert f"(process {holder.pid})" in error.detail
-    await holder.communicate()
+    await holder.communicate(b"")  # ends its reading
     await (await open_port(line.path, BAUD)).close()
 
 
@@ -192,11 +192,20 @@ async def test_our_own_port_is_busy_to_ourselves(make_line: MakeLine) -> None:
     await stream.close()
 
 
-async def test_a_port_that_is_let_go_in_time_is_opened(make_line: MakeLine) -> None:
-    line = make_line(lambda request: [])
+async def test_a_port_that_is_let_go_in_time_is_opened(make_line: MakeLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, refused, really = make_line(lambda request: []), threading.Event(), transport._open
+
+    def noticing(address: str, baud: int) -> serial.Serial:
+        try:
+            return really(address, baud)
+        except OSError:
+            refused.set()
+            raise
+
     first = await open_port(line.path, BAUD)
+    monkeypatch.setattr(transport, "_open", noticing)
     second = asyncio.ensure_future(open_port(line.path, BAUD, retry_for=5))
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(refused.wait, 5)
     await first.close()
     await (await asyncio.wait_for(second, 5)).close()
 

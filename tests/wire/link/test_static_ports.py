@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -91,6 +92,18 @@ def link(folder: Path, name: str, target: str) -> Path:
     return path
 
 
+def changed_at(terminal: str) -> float:
+    return Path(terminal).stat().st_ctime
+
+
+def change_time(terminal: str) -> None:
+    """Moves the node's change time on, and nothing else."""
+    node = Path(terminal)
+    made = node.stat()
+    while node.stat().st_ctime_ns == made.st_ctime_ns:  # the kernel's clock ticks every few milliseconds
+        node.chmod(stat.S_IMODE(made.st_mode))
+
+
 async def test_what_is_there_at_the_start_is_sighted_at_once(tmp_path: Path, terminal: str) -> None:
     link(tmp_path, "ttyUSB0", terminal)
     async with watching(f"{tmp_path}/ttyUSB*") as seen:
@@ -132,10 +145,7 @@ async def test_a_node_made_anew_between_two_looks_is_a_new_plug(tmp_path: Path, 
     link(tmp_path, "ttyUSB0", terminal)
     async with watching(f"{tmp_path}/ttyUSB*") as seen:
         seen.fresh()
-        node = Path(terminal)
-        made = node.stat()
-        while node.stat().st_ctime_ns == made.st_ctime_ns:  # the kernel's clock ticks every few milliseconds
-            node.chmod(made.st_mode & 0o7777)
+        change_time(terminal)
         assert await seen.next_round() == [("ttyUSB0", False), ("ttyUSB0", True)]
 
 
@@ -200,7 +210,7 @@ async def test_a_port_whose_rights_are_still_being_set_is_waited_for_a_while(
     monkeypatch.setattr(usb.os, "access", lambda *_: False)
     link(tmp_path, "ttyUSB0", terminal)
     clock = StepClock()
-    clock.time = Path(terminal).stat().st_ctime + 0.1
+    clock.time = changed_at(terminal) + 0.1
     seen = Seen(clock)
     task = asyncio.ensure_future(StaticPorts([f"{tmp_path}/ttyUSB*"], clock).run(seen.sight))
     await asyncio.wait_for(clock.asleep.wait(), 5)
