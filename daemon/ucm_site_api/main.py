@@ -34,6 +34,12 @@ Example:
 
 def main() -> None:
     """The console script."""
+    configure_logging()
+    commands()
+
+
+def configure_logging() -> None:
+    """Lines for people, on standard error."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -47,7 +53,6 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger("info"),
     )
-    commands()
 
 
 class _Failure(click.ClickException):

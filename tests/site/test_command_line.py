@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -114,6 +115,19 @@ async def test_token_needs_a_registry(tmp_path: Path) -> None:
     assert (code, out) == (1, "")
     assert "start the server once" in err
     assert not (tmp_path / "none").exists()
+
+
+def test_tracebacks_in_the_log_show_no_values(capfd: pytest.CaptureFixture[str]) -> None:
+    program = (
+        "import structlog; from ucm_site_api.main import configure_logging; configure_logging()\n"
+        "def fail(private_key): raise RuntimeError('why')\n"
+        "try: fail('-----BEGIN ' + 'SECRET-----')\n"
+        "except RuntimeError: structlog.get_logger().exception('call failed')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE)
+    err = capfd.readouterr().err
+    assert "RuntimeError: why" in err
+    assert "BEGIN SECRET" not in err
 
 
 @pytest.mark.parametrize("command", [["serve"], ["token", "create"]])

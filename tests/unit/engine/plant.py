@@ -1,23 +1,21 @@
 """A plant in memory: modules on cables, an API, a broker and a clock that a test advances by hand.
 
 Only for what a real port cannot show at will: timing and concurrency. Everything here is as simple as
-the core's ports allow, and obeys their promises.
+the core's ports allow, and keeps their promises.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import heapq
-import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from typing import NoReturn
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 
+from tests.unit.engine.fake_clock import FakeClock, settle
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Event, Seen
+from ucm_provision.core.events import Event
 from ucm_provision.core.machine import Session
 from ucm_provision.core.model import (
     Arrival,
@@ -52,7 +50,6 @@ from ucm_provision.engine.supervisor import Supervisor
 
 SITE_ID = "site-1"
 BOX = "box-a"
-START = 1_700_000_000.0
 
 
 def hardware_id(number: int) -> str:
@@ -64,49 +61,10 @@ def port(number: int, plug: int = 0) -> Endpoint:
     return Endpoint(Carrier.SERIAL, f"/dev/ttyUSB{number}", f"ttyUSB{number}-plug{plug}")
 
 
-class FakeClock:
-    """Stands still until :meth:`advance`. Sleepers wake in order, each at its own time."""
-
-    def __init__(self) -> None:
-        self._now = START
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-
-    def now(self) -> float:
-        return self._now
-
-    def monotonic(self) -> float:
-        return self._now - START
-
-    def synchronized(self) -> bool:
-        return True
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), wake))
-        await wake
-
-    async def advance(self, seconds: float) -> None:
-        """Lets ``seconds`` pass; whoever wakes on the way does what it has to do at its own time."""
-        end = self._now + seconds
-        await settle()
-        while self._sleepers and self._sleepers[0][0] <= end:
-            at, _, wake = heapq.heappop(self._sleepers)
-            if not wake.done():
-                self._now = max(self._now, at)
-                wake.set_result(None)
-                await settle()
-        self._now = end
-        await settle()
-
-
-async def settle() -> None:
-    """Lets every task run until all of them wait. Nothing in this plant needs anything but the loop."""
-    for _ in range(200):
-        await asyncio.sleep(0)
+def open_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
 
 
 class MemoryJournal:
@@ -128,21 +86,21 @@ class MemoryJournal:
         return self.stored
 
 
-@dataclass
 class Module:
-    """A UCM: gets online at once with whatever it is given, unless told otherwise."""
+    """A UCM that is online at once with whatever it is given, unless ``offline``."""
 
-    number: int
-    active: ConfigState | None = None
-    reservation: Reservation | None = None
-    last: LinkState | None = None
-    offline: bool = False
-    conversations: int = 0
-    overlapped: bool = False
+    def __init__(self, number: int) -> None:
+        self.hardware_id = hardware_id(number)
+        self.active: ConfigState | None = None
+        self.reservation: Reservation | None = None
+        self.offline = False
+        self.transfer_gate = open_gate()
+        self.writers = 0
+        self.most_writers = 0
 
     @property
-    def hardware_id(self) -> str:
-        return hardware_id(self.number)
+    def generation(self) -> int:
+        return self.active.generation if self.active else 0
 
     def info(self) -> ModuleInfo:
         return ModuleInfo(
@@ -160,129 +118,159 @@ class Module:
         )
 
     def state(self) -> LinkState:
-        generation = self.active.generation if self.active else 0
-        phase = Phase.WIFI if self.offline or not self.active else Phase.ONLINE
-        return LinkState(phase, Reason.NONE, generation, -60, "192.0.2.7", "plant", 0, "", None)
+        phase = Phase.ONLINE if self.active and not self.offline else Phase.WIFI
+        return LinkState(phase, Reason.NONE, self.generation, -60, "192.0.2.7", "plant", 0, "", None)
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Notes when two conversations change the module at once."""
-        self.conversations += 1
-        self.overlapped = self.overlapped or self.conversations > 1
+    def written(self) -> Iterator[None]:
+        self.writers += 1
+        self.most_writers = max(self.most_writers, self.writers)
         try:
             yield
         finally:
-            self.conversations -= 1
+            self.writers -= 1
 
 
 class Cable:
-    """What hangs on a port: a module, or nothing that answers. ``fault`` replaces the next dials' outcome."""
+    """What hangs on a port: a module, or nothing that answers. A dial waits for ``gate`` first."""
 
     def __init__(self, module: Module | None) -> None:
         self.module = module
-        self.fault: BaseException | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.dials = 0
+        self.fault: Exception | None = None
+        self.gate = open_gate()
+        self.plugged = True
 
 
 class Link:
-    """One conversation. Dies with its cable."""
+    """One conversation over a cable. Dies with it."""
 
     announced_id = None
 
-    def __init__(self, module: Module, plant: Plant, endpoint: Endpoint) -> None:
+    def __init__(self, cable: Cable, module: Module, api: Api) -> None:
+        self._cable = cable
         self._module = module
-        self._plant = plant
-        self._endpoint = endpoint
+        self._api = api
         self._payload = b""
 
-    def _alive(self) -> None:
-        if self._plant.cables.get(self._endpoint.key) is None:
-            raise UcmError(Code.DEVICE_GONE, self._endpoint.address)
+    async def _turn(self) -> None:
+        await asyncio.sleep(0)
+        if not self._cable.plugged:
+            raise UcmError(Code.DEVICE_GONE)
 
     async def info(self) -> ModuleInfo:
-        self._alive()
+        await self._turn()
         return self._module.info()
 
     async def reserve(self, owner: str, seconds: int) -> Reservation:
-        self._alive()
+        await self._turn()
         self._module.reservation = Reservation(owner, seconds) if seconds else None
         return Reservation(owner, seconds)
 
     async def begin(self, transaction: bytes, payload: bytes, base_generation: int) -> int:
-        self._alive()
+        await self._turn()
         self._payload = payload
         return 0
 
     async def chunk(self, transaction: bytes, payload: bytes, offset: int) -> int:
-        with self._module.in_use():
-            await settle_a_little()
-            self._alive()
-            return len(payload)
+        with self._module.written():
+            await self._module.transfer_gate.wait()
+            await self._turn()
+        return len(payload)
 
     async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
-        self._alive()
-        before = self._module.active
-        generation = before.generation + 1 if before else 1
+        await self._turn()
+        device = self._api.devices[self._module.hardware_id]
         digest = hashlib.sha256(self._payload).digest()
-        device = self._plant.api.devices[self._module.hardware_id].id
-        self._module.active = ConfigState(generation, digest, device, ("plant",), BOX, transaction)
+        generation = self._module.generation + 1
+        self._module.active = ConfigState(generation, digest, device.id, ("plant",), BOX, transaction)
         return generation
 
     async def abort(self, transaction: bytes) -> None:
-        self._alive()
+        await self._turn()
 
     async def state(self) -> LinkState:
-        self._alive()
+        await self._turn()
         return self._module.state()
 
     async def identify(self, seconds: int) -> None:
-        self._alive()
+        await self._turn()
 
 
-async def settle_a_little() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
+class Cables:
+    """The ports of the box, and what hangs on them. Implements DeviceLinks."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._cables: dict[str, Cable] = {}
+        self.dialled: list[str] = []
+        self.open = 0
+        self.most_open = 0
+
+    def __getitem__(self, endpoint: Endpoint) -> Cable:
+        return self._cables[endpoint.key]
+
+    def connect(self, endpoint: Endpoint, module: Module | None) -> None:
+        self._cables[endpoint.key] = Cable(module)
+
+    def cut(self, endpoint: Endpoint) -> None:
+        self._cables.pop(endpoint.key).plugged = False
+
+    @asynccontextmanager
+    async def dial(self, endpoint: Endpoint, pop_for: PopLookup) -> AsyncIterator[Link]:
+        self.dialled.append(endpoint.address)
+        cable = self._cables[endpoint.key]
+        with self._counted():
+            await cable.gate.wait()
+            if cable.fault:
+                raise cable.fault
+            if cable.module is None:
+                raise UcmError(Code.LINK_SILENT)
+            yield Link(cable, cable.module, self._api)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+    def pack(self, configuration: ModuleConfiguration) -> bytes:
+        return configuration.device_id.encode()
 
 
-@dataclass
 class Api:
-    """Knows every module that was added; sees it online at the generation it holds."""
+    """Knows every module that was added, and sees each as online with what it holds."""
 
-    plant: Plant
-    devices: dict[str, Device] = field(default_factory=dict)
-    fault: BaseException | None = None
-    asked: list[str] = field(default_factory=list)
+    def __init__(self, modules: dict[str, Module]) -> None:
+        self._modules = modules
+        self.devices: dict[str, Device] = {}
+        self.fault: Exception | None = None
+        self.gate = open_gate()
+        self.asked: Counter[str] = Counter()
 
     async def site_id(self) -> str:
         return SITE_ID
 
     async def provision(self, arguments: ProvisionArguments) -> Provisioned:
-        self.asked.append(arguments.hardware_id)
-        await settle_a_little()
+        hw = arguments.hardware_id
+        self.asked[hw] += 1
+        await self.gate.wait()
         if self.fault:
             raise self.fault
-        device_id = f"device-{arguments.hardware_id[-8:]}"
-        self.devices[arguments.hardware_id] = Device(
-            device_id, "slug", arguments.name, SITE_ID, arguments.hardware_id, online=False, config_generation=None
-        )
-        return Provisioned(device_id, "slug", connection(arguments.hardware_id))
+        device = Device(f"device-{hw[-4:]}", f"slug-{hw[-4:]}", arguments.name, SITE_ID, hw, False, None)
+        self.devices[hw] = device
+        return Provisioned(device.id, device.slug, connection(hw))
 
     async def device(self, device_id: str) -> Device | None:
-        for module in self.plant.modules:
-            device = self.devices.get(module.hardware_id)
-            if device and device.id == device_id:
-                return module_as_seen(device, module)
+        await asyncio.sleep(0)
+        for hw, device in self.devices.items():
+            if device.id == device_id:
+                module = self._modules[hw]
+                online = module.active is not None and not module.offline
+                return replace(device, online=online, config_generation=module.generation if online else None)
         return None
-
-
-def module_as_seen(device: Device, module: Module) -> Device:
-    generation = module.active.generation if module.active else None
-    online = module.active is not None and not module.offline
-    return Device(
-        device.id, device.slug, device.name, device.site_id, device.hardware_id, online, generation if online else None
-    )
 
 
 def connection(hw: str) -> Connection:
@@ -290,20 +278,69 @@ def connection(hw: str) -> Connection:
     return Connection(hw, "v1", "broker.test", 1883, credentials, TimeSource(TimeProtocol.NTP, "ntp.test", 123))
 
 
-class Plant:
-    """Everything around the engine. The daemon inside runs between :meth:`running`'s entry and exit."""
+class WillingBroker:
+    """Takes every connection. Implements BrokerCheck."""
 
-    def __init__(self, *, stored: list[Session] | None = None) -> None:
+    async def check(self, connection: Connection) -> list[str]:
+        await asyncio.sleep(0)
+        return []
+
+
+class BlindWitness:
+    """A witness without a broker: yields nothing and raises nothing."""
+
+    @asynccontextmanager
+    async def watch(self, hardware_id: str) -> AsyncIterator[AsyncIterator[Arrival]]:
+        yield self._nothing()
+
+    async def _nothing(self) -> AsyncIterator[Arrival]:
+        await asyncio.Event().wait()
+        yield Arrival("never", None, 0.0)
+
+
+class Plant:
+    """Everything around the engine, and the engine itself between :meth:`running`'s entry and exit."""
+
+    def __init__(self, stored: list[Session] | None = None) -> None:
         self.clock = FakeClock()
-        self.modules: list[Module] = []
-        self.cables: dict[str, Cable] = {}
-        self.dialled: Counter[str] = Counter()
-        self.at_once = 0
-        self.most_at_once = 0
-        self.api = Api(self)
+        self.modules: dict[str, Module] = {}
+        self.api = Api(self.modules)
+        self.cables = Cables(self.api)
         self.journal = MemoryJournal(stored)
         self.feed = Feed()
         self.record = Record(self.journal, self.feed, self.clock)
         plan = SitePlan(BOX, site_pop=ProofOfPossession(Secret("pop")))
-        self.runner = SessionRunner(Site(self, self.api, self, self, self.clock, plan), self.record)
-        self.supervisor = Supervisor(self.record, self.runner, self.clock)
+        site = Site(self.cables, self.api, WillingBroker(), BlindWitness(), self.clock, plan)
+        self.supervisor = Supervisor(self.record, SessionRunner(site, self.record), self.clock)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Plant]:
+        await self.record.load()
+        supervision = asyncio.create_task(self.supervisor.run())
+        try:
+            yield self
+        finally:
+            supervision.cancel()
+            with suppress(asyncio.CancelledError):
+                await supervision
+
+    def module(self, number: int) -> Module:
+        module = Module(number)
+        self.modules[module.hardware_id] = module
+        return module
+
+    async def plug(self, endpoint: Endpoint, module: Module | None) -> None:
+        self.cables.connect(endpoint, module)
+        await self.supervisor.sight(Sighting(endpoint, present=True))
+
+    async def unplug(self, endpoint: Endpoint) -> None:
+        self.cables.cut(endpoint)
+        await self.supervisor.sight(Sighting(endpoint, present=False))
+        await settle()
+
+    def session(self, module: Module) -> Session:
+        """The latest session of a module."""
+        return [session for session in self.record.sessions() if session.hardware_id == module.hardware_id][-1]
+
+    def at(self, endpoint: Endpoint) -> Session | None:
+        return self.record.latest_at(endpoint.key)
