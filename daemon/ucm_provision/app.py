@@ -65,6 +65,8 @@ class Daemon:
     async def run(self) -> None:
         """Finds modules and takes care of them until cancelled."""
         await self.record.load()
+        # What is plugged in is known before anybody decides that something is not.
+        await self._ports.look(self._supervisor.sight)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._witness.run(), name="witness")
             group.create_task(self._supervisor.run(), name="supervisor")

@@ -23,7 +23,7 @@ from amqtt.contexts import Action, BrokerConfig, ListenerConfig
 from amqtt.errors import AMQTTError
 from amqtt.mqtt.connack import NOT_AUTHORIZED, ConnackPacket
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
-from amqtt.session import ApplicationMessage, Session
+from amqtt.session import Session
 
 from ucm_site_api.access import AccessControl, AccessRefusedError, Identity
 from ucm_site_api.tls import start_tls_server
@@ -37,7 +37,8 @@ MAX_PACKET_BYTES = 256 * 1024
 CONNECT_SECONDS = 10.0
 
 # MQTT 3.1.1, 3.1.2.10: a server waits one and a half times the client's keep-alive. Clients without one are
-# ended after a day of silence, because a vanished peer looks just like them.
+# ended after a day of silence: a vanished peer looks just like them, and without any deadline amqtt reads ahead
+# to the end of a connection and drops what was published before it.
 _KEEP_ALIVE_FACTOR = 1.5
 _SILENT_SECONDS = 24 * 3600
 
@@ -180,15 +181,6 @@ class SiteBroker(Broker):  # type: ignore[misc]  # amqtt has no type information
     async def _topic_filtering(self, session: Session, topic: str, action: Action) -> bool:
         identity = _identity(session)
         return identity.may_publish(topic) if action == Action.PUBLISH else identity.may_hear(topic)
-
-    async def _handle_disconnect(self, client_session: Session, handler: SiteSession, waiter: Any) -> None:
-        # amqtt would drop what a client published just before it said goodbye.
-        waiting = client_session.delivered_message_queue
-        while not waiting.empty():
-            last_words: asyncio.Future[ApplicationMessage] = asyncio.get_running_loop().create_future()
-            last_words.set_result(waiting.get_nowait())
-            await self._handle_message_delivery(client_session, handler, last_words)
-        await super()._handle_disconnect(client_session, handler, waiter)
 
     async def _broadcast_message(
         self, session: Session | None, topic: str, data: bytes | bytearray, force_qos: int | None = None

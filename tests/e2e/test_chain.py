@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.station import HARDWARE_ID, Station, site_settings, station_at, verified
+from tests.e2e.station import HARDWARE_ID, POP, FastClock, Station, site_settings, station_at, verified
 from ucm_sim import SerialModule
 from ucm_site_api import SiteApi
 
@@ -172,3 +172,36 @@ async def test_kill_9_after_commit_neither_writes_nor_asks_again(station: Statio
         assert (module.executed("begin"), module.executed("commit"), view["generation"]) == (1, 1, 1)
         assert view["adopted"] is False
         assert len(await site.devices()) == 1
+
+
+async def test_a_restart_neither_releases_an_operator_s_hold_nor_forgets_an_attempt(station: Station) -> None:
+    station.pops[HARDWARE_ID] = "not what the label says"
+    async with station.module(reset_on_open=True) as module:
+        async with station.daemon(clock=FastClock(30.0)) as running:
+            held = await running.held("pop_wrong", "operator")
+        boots = module.boots
+        async with station.daemon() as running:
+            view = await running.until(lambda view: view["present"])
+            assert (view["hold"], view["attempt"]) == (held["hold"], 3)
+            station.pops[HARDWARE_ID] = POP
+        async with station.daemon() as running:
+            await module.unplug()
+            await module.plug()
+            await running.until(verified)
+        assert module.boots == boots + 2  # the plug, and one opening of the port
+
+
+async def test_corrected_arguments_are_asked_anew(station: Station, site: SiteApi) -> None:
+    wrong = station.configure()
+    right = wrong.read_text()
+    station.configure = lambda: wrong  # type: ignore[method-assign]
+    wrong.write_text(right.replace("[site]\n", '[site]\nid = "no-such-site"\n'))
+    async with station.module() as module:
+        async with station.daemon() as running:
+            await running.until(lambda view: view["hold"] is not None and view["hold"]["waits"] == "operator")
+        wrong.write_text(right)
+        async with station.daemon() as running:
+            await module.unplug()
+            await module.plug()
+            await running.until(verified)
+    assert len(await site.devices()) == 1

@@ -151,9 +151,7 @@ class NtpServer(asyncio.DatagramProtocol):
 @contextlib.asynccontextmanager
 async def ntp_time(*, ahead_s: float = 0, stratum: int = 2) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: NtpServer(ahead_s, stratum), local_addr=("127.0.0.1", 0)
-    )
+    transport, _ = await loop.create_datagram_endpoint(lambda: NtpServer(ahead_s, stratum), local_addr=("127.0.0.1", 0))
     try:
         yield transport.get_extra_info("sockname")[1]
     finally:

@@ -67,9 +67,7 @@ async def test_a_module_confirms_itself_and_publishes_as_a_ucm(
         link = await host.link()
     assert (link.phase, link.reason, link.generation) == (pb.ONLINE, pb.NONE, 1)
     assert (link.ssid, link.rssi_dbm, link.ip) == ("plant-wifi", -58, plugged.identity.address)
-    assert link.last_trial == pb.LastTrial(
-        transaction=transaction, generation=1, phase=pb.ONLINE, reason=pb.NONE
-    )
+    assert link.last_trial == pb.LastTrial(transaction=transaction, generation=1, phase=pb.ONLINE, reason=pb.NONE)
     info = await host.info()
     assert (info.active.generation, info.HasField("trial")) == (1, False)
     assert info.clock_unix_ms == pytest.approx(time.time() * 1000, abs=2000)
@@ -342,9 +340,7 @@ async def test_why_tls_fails(
         assert site.logins == []
 
 
-async def test_a_broker_that_does_not_speak_tls(
-    plugged: SerialModule, host: Host, config: pb.ModuleConfig
-) -> None:
+async def test_a_broker_that_does_not_speak_tls(plugged: SerialModule, host: Host, config: pb.ModuleConfig) -> None:
     config.tls.CopyFrom(Authority().credentials(HARDWARE_ID))
     async with http_time(lambda _: "HTTP/1.1 400 Bad Request\r\n\r\n") as not_tls:
         config.mqtt_port = not_tls

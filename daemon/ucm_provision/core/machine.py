@@ -125,6 +125,9 @@ _NOT_PUSHED = frozenset(
     code for code in Code if code.value.startswith("trial_") or code in (Code.MODULE_CONFLICT, Code.MODULE_REFUSED)
 )
 
+# The API said no to what it was asked, and would do so for ever.
+_REFUSED_ARGUMENTS = frozenset({Code.API_REJECTED, Code.API_NOT_FOUND, Code.API_CONFLICT})
+
 
 def evolve(session: Session | None, event: Event, *, session_id: str, at: float) -> Session:
     """The session after the event.
@@ -197,8 +200,7 @@ def _failed(session: Session, event: Failed, at: float) -> Session:
     attempt = session.attempt + 1
     repeated = session.repeated + 1 if session.last_code is event.code else 1
     session = replace(session, attempt=attempt, repeated=repeated, last_code=event.code)
-    if event.code in _NOT_PUSHED:
-        session = _no_longer_pushed(session)
+    session = _without_what_failed(session, event.code)
     if failure.disposition is Disposition.REJECT:
         return replace(session, milestone=Milestone.REJECTED, hold=Hold(Waits.OPERATOR, event.code, event.detail, None))
     again = failure.disposition in (Disposition.RETRY, Disposition.PAUSE_ALL)
@@ -208,11 +210,14 @@ def _failed(session: Session, event: Failed, at: float) -> Session:
     return replace(session, hold=Hold(Waits.OPERATOR, event.code, event.detail, None))
 
 
-def _no_longer_pushed(session: Session) -> Session:
-    if not session.milestone.ended and session.arguments is None:
-        milestone = Milestone.IDENTIFIED
-    else:
-        milestone = Milestone.PROVISIONED
+def _without_what_failed(session: Session, code: Code) -> Session:
+    """What the failure shows to be no longer true, or never to have been."""
+    if code in _REFUSED_ARGUMENTS and not session.device_id:
+        return replace(session, arguments=None)  # nothing was added, so a corrected configuration may ask anew
+    if code not in _NOT_PUSHED:
+        return session
+    known = session.arguments is not None and code is not Code.MODULE_CONFLICT
+    milestone = Milestone.PROVISIONED if known else Milestone.IDENTIFIED
     return replace(session, milestone=milestone, intent=None, generation=None, adopted=False, managed_by="")
 
 

@@ -83,6 +83,7 @@ def backoff(attempt: int) -> float:
     doublings = min(max(attempt, 1) - 1, 16)
     return float(min(BACKOFF_FIRST * 2.0**doublings, BACKOFF_LAST))
 
+
 # ---- what the API, the broker and the witness's file may say -------------------------------------
 
 # A server that asks for more patience than this is asked again all the same.

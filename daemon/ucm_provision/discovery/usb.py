@@ -32,12 +32,16 @@ class StaticPorts:
         self._clock = clock
         self._present: dict[str, Endpoint] = {}
 
+    async def look(self, sight: Sight) -> None:
+        """Reports what has changed since the last look; the first one reports all that is there."""
+        names = await asyncio.to_thread(self._names_by_key)
+        for sighting in self._changes(names):
+            await sight(sighting)
+
     async def run(self, sight: Sight) -> None:
-        """Reports what is there already, then every change, for ever. Departures come before arrivals."""
+        """Looks again and again, for ever. Departures come before arrivals."""
         while True:
-            names = await asyncio.to_thread(self._names_by_key)
-            for sighting in self._changes(names):
-                await sight(sighting)
+            await self.look(sight)
             await self._clock.sleep(policy.RESCAN_EVERY)
 
     def _changes(self, names: dict[str, list[str]]) -> Iterable[Sighting]:

@@ -169,6 +169,17 @@ def test_an_adopted_module_that_was_configured_anew_is_looked_at_afresh() -> Non
     assert (lost.milestone, lost.adopted, lost.managed_by) == (Milestone.IDENTIFIED, False, "")
 
 
+def test_a_module_that_somebody_else_configured_meanwhile_is_looked_at_before_anything_is_asked_again() -> None:
+    session = after(*CHAIN[:5], Failed(Code.MODULE_CONFLICT))
+    assert (session.milestone, session.intent, session.arguments) == (Milestone.IDENTIFIED, None, ARGUMENTS)
+
+
+@pytest.mark.parametrize("code", [Code.API_REJECTED, Code.API_CONFLICT, Code.API_NOT_FOUND])
+def test_refused_arguments_are_asked_anew_but_those_of_a_device_that_exists_are_kept(code: Code) -> None:
+    assert after(*CHAIN[:2], Failed(code)).arguments is None
+    assert after(*CHAIN[:3], Failed(code)).arguments == ARGUMENTS
+
+
 def test_progress_ends_a_hold() -> None:
     session = after(Failed(Code.LINK_BROKEN), Identified(IDENTITY))
     assert session.hold is None

@@ -168,6 +168,8 @@ class Link:
 
     async def begin(self, transaction: bytes, payload: bytes, base_generation: int) -> int:
         await self._turn()
+        if base_generation != self._module.generation:
+            raise UcmError(Code.MODULE_CONFLICT)
         self._payload = payload
         return 0
 

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from tests.unit.engine.fake_clock import START, settle, until
-from tests.unit.engine.plant import BOX, Module, Plant, port
+from tests.unit.engine.plant import Module, Plant, port
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Absorbed, Cancelled, Failed, HoldCleared, Identified, Identity, Moved, Seen
-from ucm_provision.core.machine import Milestone, Session, Waits, evolve
-from ucm_provision.core.model import Endpoint, Product, Reservation, Sighting
+from ucm_provision.core.events import Absorbed, Cancelled, Failed, HoldCleared, Moved
+from ucm_provision.core.machine import Milestone, Session, Waits
+from ucm_provision.core.model import Reservation, Sighting
 
 
 def held(session: Session | None, code: Code, waits: Waits) -> bool:

@@ -24,7 +24,7 @@ def _threads() -> set[str]:
 
 
 def _tasks() -> set[asyncio.Task[object]]:
-    return {task for task in asyncio.all_tasks() if not task.done()}
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 @asynccontextmanager

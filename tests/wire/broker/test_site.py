@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.wire.broker.authority import HARDWARE_ID, Authority
-from tests.wire.broker.leaks import nothing_left_behind
-from tests.wire.broker.test_witness import WallClock, next_of, until_status
+from tests.wire.broker.witnessing import WallClock, next_of, until_status
 from ucm_provision.broker import BrokerWitness, ConnectionCheck, Timing
 from ucm_provision.broker.session import mqtt_session, own_identifier
 from ucm_provision.broker.witness import CONNECTED
 from ucm_provision.cloud import HttpProvisioningApi
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.model import Connection, MqttProtocol, ProvisionArguments, TlsCredentials
+from ucm_provision.core.model import Connection, MqttProtocol, PasswordCredentials, ProvisionArguments, TlsCredentials
 from ucm_provision.core.secret import Secret
 from ucm_provision.credentials import BrokerAccess
 from ucm_site_api import Settings, SiteApi
@@ -36,16 +35,17 @@ class Site:
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     settings = Settings(state=tmp_path / "state", listen=ANY_PORT, mqtt_listen=ANY_PORT, mqtts_listen=ANY_PORT)
-    async with SiteApi(settings) as server, nothing_left_behind():
+    async with SiteApi(settings) as server:
 
         async def token() -> Secret[str]:
             return Secret(server.token_file.read_text().strip())
 
-        async with HttpProvisioningApi(server.url, token) as api, asyncio.TaskGroup() as tasks:
+        async with HttpProvisioningApi(server.url, token) as api:
             witness = BrokerWitness(server.witness_file, WallClock(), timing=QUICK)
-            running = tasks.create_task(witness.run())
+            running = asyncio.create_task(witness.run())
             yield Site(server, api, witness)
             running.cancel()
+            await asyncio.wait({running})
 
 
 async def arguments(site: Site, protocol: MqttProtocol) -> ProvisionArguments:
@@ -116,9 +116,9 @@ async def test_credentials_of_somebody_else(site: Site) -> None:
 
 async def test_a_wrong_password(site: Site) -> None:
     plain = (await site.api.provision(await arguments(site, MqttProtocol.MQTT))).connection
+    assert isinstance(plain.credentials, PasswordCredentials)
+    wrong = replace(plain, credentials=replace(plain.credentials, password=Secret("wrong")))
     with pytest.raises(UcmError) as caught:
-        await ConnectionCheck(timing=QUICK).check(
-            replace(plain, credentials=replace(plain.credentials, password=Secret("wrong")))  # type: ignore[call-arg]
-        )
+        await ConnectionCheck(timing=QUICK).check(wrong)
     assert caught.value.code is Code.MQTT_NOT_AUTHORIZED
     assert "CONNACK" in caught.value.detail

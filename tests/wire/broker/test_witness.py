@@ -22,28 +22,14 @@ from tests.wire.broker.servers import (
     server_context,
     serving,
 )
+from tests.wire.broker.witnessing import WallClock, next_of, until_status
 from ucm_provision.broker import BrokerWitness, NoWitness, Timing
 from ucm_provision.broker.witness import CONNECTED, NO_WITNESS, _generation
 from ucm_provision.core import policy
-from ucm_provision.core.model import Arrival
 
 QUICK = Timing(connect=0.5, alert=0.05, suback=0.3, subscribe=0.2, reconnect_first=0.01, reconnect_last=0.05)
 OTHER_ID = "435840FFE5CD4E9DA93545DDF7E6D5FB"
 TOPIC = f"v1/from/{HARDWARE_ID}/ucm/v1/register"
-
-
-class WallClock:
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def synchronized(self) -> bool:
-        return True
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 def write_file(file: Path, port: int, **changes: object) -> None:
@@ -67,17 +53,6 @@ async def running(file: Path, timing: Timing = QUICK) -> AsyncIterator[BrokerWit
             task.cancel()
             await asyncio.wait({task})
             assert task.cancelled()
-
-
-async def until_status(witness: BrokerWitness, wanted: str) -> None:
-    async with asyncio.timeout(5):
-        while wanted not in witness.status:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
-async def next_of(arrivals: AsyncIterator[Arrival]) -> Arrival:
-    async with asyncio.timeout(5):
-        return await anext(arrivals)
 
 
 @pytest.fixture

@@ -86,9 +86,11 @@ async def failure_at(url: str, **options: Any) -> UcmError:
 
 @pytest.mark.parametrize(("path", "root"), [("", "/v3"), ("/", "/v3"), ("/api", "/api/v3"), ("/v3/", "/v3")])
 async def test_provisions_a_ucm(authority: Authority, path: str, root: str) -> None:
-    async with serving(ScriptedApi(body=tls_answer(authority, authority.issue()))) as server:
-        async with client(server.url + path, user="fitter") as api:
-            provisioned = await api.provision(ARGUMENTS)
+    async with (
+        serving(ScriptedApi(body=tls_answer(authority, authority.issue()))) as server,
+        client(server.url + path, user="fitter") as api,
+    ):
+        provisioned = await api.provision(ARGUMENTS)
     (request,) = server.requests
     assert (request.method, request.path_qs) == ("POST", f"{root}/provisioning/ucm")
     assert request.headers["X-Enapter-Auth-Token"] == TOKEN
@@ -106,9 +108,11 @@ async def test_provisions_a_ucm(authority: Authority, path: str, root: str) -> N
 
 
 async def test_says_that_plain_http_is_wanted() -> None:
-    async with serving(ScriptedApi(body={"site": {"id": "site-1"}})) as server:
-        async with client(server.url, allow_http=True) as api:
-            assert await api.site_id() == "site-1"
+    async with (
+        serving(ScriptedApi(body={"site": {"id": "site-1"}})) as server,
+        client(server.url, allow_http=True) as api,
+    ):
+        assert await api.site_id() == "site-1"
     assert server.requests[0].headers["X-Enapter-Allow-HTTP"] == "true"
     assert server.requests[0].path_qs == "/v3/site"
 
@@ -116,9 +120,8 @@ async def test_says_that_plain_http_is_wanted() -> None:
 async def test_overrides_are_applied() -> None:
     source = TimeSource(TimeProtocol.NTP, "192.0.2.1", 123)
     overrides = Overrides(mqtt_host="192.0.2.2", mqtt_port=2883, time_source=source)
-    async with serving(ScriptedApi(body=password_answer())) as server:
-        async with client(server.url, overrides=overrides) as api:
-            connection = (await api.provision(BY_PASSWORD)).connection
+    async with serving(ScriptedApi(body=password_answer())) as server, client(server.url, overrides=overrides) as api:
+        connection = (await api.provision(BY_PASSWORD)).connection
     assert (connection.mqtt_host, connection.mqtt_port, connection.time_source) == ("192.0.2.2", 2883, source)
 
 
@@ -138,10 +141,12 @@ async def test_the_token_is_asked_for_every_time() -> None:
     async def next_token() -> Secret[str]:
         return Secret(next(tokens))
 
-    async with serving(ScriptedApi(body={"site": {"id": "site-1"}})) as server:
-        async with HttpProvisioningApi(server.url, next_token) as api:
-            await api.site_id()
-            await api.site_id()
+    async with (
+        serving(ScriptedApi(body={"site": {"id": "site-1"}})) as server,
+        HttpProvisioningApi(server.url, next_token) as api,
+    ):
+        await api.site_id()
+        await api.site_id()
     assert [request.headers["X-Enapter-Auth-Token"] for request in server.requests] == ["first", "second"]
 
 
@@ -248,9 +253,11 @@ async def test_retry_after(header: str, seconds: float | None) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 304])
 async def test_a_redirect_is_not_followed(status: int) -> None:
-    async with serving(ScriptedApi(body=password_answer())) as elsewhere:
-        async with serving(ScriptedApi(status, "", {"Location": f"{elsewhere.url}/v3?t={TOKEN}"})) as server:
-            error = await failure_at(server.url)
+    async with (
+        serving(ScriptedApi(body=password_answer())) as elsewhere,
+        serving(ScriptedApi(status, "", {"Location": f"{elsewhere.url}/v3?t={TOKEN}"})) as server,
+    ):
+        error = await failure_at(server.url)
     assert error.code is Code.API_ANSWER_INVALID
     assert elsewhere.url in error.detail
     assert elsewhere.requests == []
@@ -315,13 +322,16 @@ async def test_cancelled_in_the_middle() -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, nothing_left_behind():
-        async with client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timing=Timing()) as api:
-            call = asyncio.create_task(api.site_id())
-            await asked.wait()
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
+    async with (
+        server,
+        nothing_left_behind(),
+        client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timing=Timing()) as api,
+    ):
+        call = asyncio.create_task(api.site_id())
+        await asked.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
 
 # ---- TLS -----------------------------------------------------------------------------------------
@@ -329,10 +339,12 @@ async def test_cancelled_in_the_middle() -> None:
 
 async def test_tls_with_a_pinned_ca(authority: Authority, tmp_path: Path) -> None:
     ca_file, _ = authority.itself.files(tmp_path, "ca")
-    async with serving(ScriptedApi(body={"site": {"id": "s"}}), server_context(tmp_path, authority.issue())) as server:
-        async with client(server.url, ca_file=ca_file) as api:
-            assert await api.site_id() == "s"
-            assert api.origin == server.url
+    async with (
+        serving(ScriptedApi(body={"site": {"id": "s"}}), server_context(tmp_path, authority.issue())) as server,
+        client(server.url, ca_file=ca_file) as api,
+    ):
+        assert await api.site_id() == "s"
+        assert api.origin == server.url
 
 
 async def test_tls_that_is_not_trusted(authority: Authority, tmp_path: Path) -> None:

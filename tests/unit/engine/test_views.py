@@ -1,0 +1,177 @@
+"""What people and programs are shown of a session, and what a module's own words mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from tests.unit.store.strategies import EVENTS_BY_KIND, SESSIONS
+from ucm_provision.core.errors import FAILURES, Code
+from ucm_provision.core.events import (
+    EVENT_TYPES,
+    Absorbed,
+    Adopted,
+    ArgumentsFixed,
+    Cancelled,
+    Checked,
+    Committed,
+    DeviceAdded,
+    Event,
+    Failed,
+    HoldCleared,
+    Identified,
+    Identity,
+    Moved,
+    PushIntended,
+    PushIntent,
+    Seen,
+    Verified,
+)
+from ucm_provision.core.machine import Hold, Session, Waits
+from ucm_provision.core.model import (
+    Carrier,
+    Endpoint,
+    Evidence,
+    LastTrial,
+    LinkState,
+    MqttProtocol,
+    Phase,
+    Product,
+    ProvisionArguments,
+    Reason,
+    Source,
+)
+from ucm_provision.engine.trial import failed_trial, trial_failure
+from ucm_provision.engine.views import describe, module_view, timeline_entry
+from ucm_provision.wire import ActivityView, ModuleView
+
+HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
+ENDPOINT = Endpoint(Carrier.SERIAL, "/dev/ttyUSB0", "key-0")
+IDENTITY = Identity(HARDWARE_ID, Product.UCM, "ENP-RL6", "2.4.1")
+ARGUMENTS = ProvisionArguments("ucm", HARDWARE_ID, "site-1", "Boiler room", MqttProtocol.MQTTS)
+INTENT = PushIntent(b"t" * 16, b"d" * 32, 3)
+EVIDENCE = Evidence(4, Phase.ONLINE, 10.0, -60, "plant", Source.API, "the module online", None, 11.0)
+
+SENTENCES: dict[Event, str] = {
+    Seen(ENDPOINT): "Seen at /dev/ttyUSB0.",
+    Moved(ENDPOINT): "Found again at /dev/ttyUSB0.",
+    Identified(IDENTITY): f"Identified as ENP-RL6 {HARDWARE_ID}, firmware 2.4.1.",
+    ArgumentsFixed(ARGUMENTS): 'Will be "Boiler room" on site site-1, with MQTTS.',
+    DeviceAdded("device-1", "boiler-room"): "Device device-1 (boiler-room) in the provisioning API.",
+    Checked(()): "The new connection works from this box.",
+    Checked(("One.", "Two.")): "The new connection works from this box. One. Two.",
+    PushIntended(INTENT): "Pushing the configuration onto generation 3.",
+    Committed(4): "The module holds the configuration as generation 4.",
+    Adopted("device-1", "boiler-room", 4, "box-b"): (
+        "Already configured (generation 4, by box-b) as device device-1 (boiler-room)."
+    ),
+    Verified(EVIDENCE): "Verified at generation 4: the module reports ONLINE, and the api saw the module online.",
+    Failed(Code.PORT_BUSY, "ttyUSB0"): (
+        f"PORT_BUSY: {FAILURES[Code.PORT_BUSY].sentence} (ttyUSB0) docs/OPERATIONS.md#port-busy"
+    ),
+    HoldCleared("an operator"): "Goes on: an operator.",
+    Absorbed("0a1b"): "It is the module of session 0a1b, which goes on here.",
+    Cancelled("unplugged"): "Ended: unplugged.",
+}
+
+
+def test_there_is_a_sentence_for_every_kind_of_event() -> None:
+    assert {type(event) for event in SENTENCES} == set(EVENT_TYPES.values())
+
+
+@pytest.mark.parametrize("event", SENTENCES, ids=lambda event: type(event).__name__)
+def test_an_event_in_words(event: Event) -> None:
+    assert describe(event) == SENTENCES[event]
+    assert timeline_entry(7.5, event) == {"at": 7.5, "event": type(event).__name__, "text": SENTENCES[event]}
+
+
+def test_what_is_no_event_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="unknown event str"):
+        describe("something")  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("kind", EVENTS_BY_KIND)
+def test_a_digest_or_a_transaction_is_in_no_sentence(kind: str) -> None:
+    @given(EVENTS_BY_KIND[kind])
+    def check(event: Event) -> None:
+        sentence = describe(event)
+        if isinstance(event, PushIntended):
+            assert sentence == f"Pushing the configuration onto generation {event.intent.base_generation}."
+        assert sentence.strip()
+
+    check()
+
+
+SESSION = Session("s", ENDPOINT, 1.0, 2.0)
+
+
+def test_of_a_port_that_just_appeared_little_is_known() -> None:
+    view = module_view(SESSION, present=True, activity=None)
+    unknown = ("hardware_id", "product", "model", "firmware", "name", "protocol", "device_id", "slug", "managed_by")
+    assert all(view[key] is None for key in unknown)  # type: ignore[literal-required]  # names from above
+    assert (view["endpoint"], view["present"], view["milestone"]) == ("/dev/ttyUSB0", True, "SEEN")
+
+
+def test_a_hold_tells_the_whole_sentence_but_not_while_something_is_done() -> None:
+    waiting = replace(SESSION, hold=Hold(Waits.RETRY_AT, Code.PORT_BUSY, "ttyUSB0", 9.0))
+    assert module_view(waiting, present=True, activity=None)["hold"] == {
+        "waits": "retry_at",
+        "code": "port_busy",
+        "message": SENTENCES[Failed(Code.PORT_BUSY, "ttyUSB0")],
+        "until": 9.0,
+    }
+    busy = module_view(waiting, present=True, activity=ActivityView(step="identify", detail=""))
+    assert (busy["hold"], busy["activity"]) == (None, {"step": "identify", "detail": ""})
+
+
+def test_the_evidence_names_both_witnesses() -> None:
+    view = module_view(replace(SESSION, evidence=EVIDENCE), present=False, activity=None)
+    assert view["evidence"] == {
+        "generation": 4,
+        "reported_phase": "ONLINE",
+        "reported_at": 10.0,
+        "rssi_dbm": -60,
+        "ssid": "plant",
+        "seen_by": "api",
+        "seen_what": "the module online",
+        "seen_generation": None,
+        "seen_at": 11.0,
+    }
+
+
+@given(SESSIONS)
+def test_every_session_has_a_view_that_fits_the_public_shape(session: Session) -> None:
+    view = module_view(session, present=False, activity=None)
+    assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(view)), ModuleView) == view
+    if session.intent and session.intent.sha256:
+        assert session.intent.sha256 not in view.values()
+
+
+# ---- what a module says of its trial -------------------------------------------------------------
+
+OURS, THEIRS = b"o" * 16, b"t" * 16
+
+
+def report(trial: LastTrial | None) -> LinkState:
+    return LinkState(Phase.ONLINE, Reason.NONE, 3, -60, "", "", 0, "", trial)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])
+def test_every_reason_has_a_failure_of_its_own(reason: Reason) -> None:
+    error = trial_failure(report(LastTrial(OURS, 4, Phase.WIFI, reason)), OURS)
+    expected = reason.value if reason.value.startswith("TRIAL_") else f"TRIAL_{reason.value}"
+    assert error.code.name == expected
+    assert error.detail == "it got as far as WIFI, generation 4"
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [None, LastTrial(THEIRS, 4, Phase.WIFI, Reason.DNS_FAILED), LastTrial(OURS, 4, Phase.ONLINE, Reason.NONE)],
+    ids=["none", "somebody else's", "succeeded"],
+)
+def test_without_a_reason_for_our_own_trial_it_is_merely_lost(trial: LastTrial | None) -> None:
+    assert failed_trial(report(trial), OURS) is None
+    assert trial_failure(report(trial), OURS).code is Code.TRIAL_LOST
