@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Literal
 
 from ucm_provision.broker.session import mqtt_session, own_identifier
 from ucm_provision.broker.time_source import ask_time
 from ucm_provision.broker.timing import STANDARD, Timing
 from ucm_provision.core.errors import UcmError
+from ucm_provision.core.hosts import is_loopback
 from ucm_provision.core.model import Connection, TlsCredentials
 from ucm_provision.core.text import one_line
 from ucm_provision.credentials import BrokerAccess, common_name
@@ -72,7 +72,7 @@ class ConnectionCheck:
 
     async def _try_time_source(self, connection: Connection) -> list[str]:
         source = connection.time_source
-        if _is_loopback(source.host) and not self._time_source_overridden:
+        if is_loopback(source.host) and not self._time_source_overridden:
             return [_LOOPBACK_TIME_SOURCE]
         await ask_time(source, self._timing)
         return []
@@ -91,10 +91,3 @@ def _common_name_warnings(connection: Connection) -> list[str]:
         return []
     shown = one_line(name or "", _COMMON_NAME_SHOWN) or "none"
     return [f"The certificate's common name is not the module's hardware id but: {shown}."]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -79,12 +79,13 @@ async def _connect(address: _Address, deadline: float) -> socket.socket:
     except BaseException as error:
         connection.close()
         if isinstance(error, OSError):
-            raise _unreachable(error, f"{place[0]!s} port {place[1]!s}", deadline) from None
+            raise connect_failure(error, f"{place[0]!s} port {place[1]!s}", deadline) from None
         raise
     return connection
 
 
-def _unreachable(error: OSError, where: str, deadline: float) -> UcmError:
+def connect_failure(error: OSError, where: str, deadline: float) -> UcmError:
+    """What a failure to connect by TCP means."""
     if isinstance(error, ConnectionError):
         return UcmError(Code.BROKER_REFUSED, where)
     # The deadline's own TimeoutError has no errno; the kernel's, and "no route to host", have.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -13,7 +14,7 @@ import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ucm_provision.broker.reach import reach
+from ucm_provision.broker.reach import connect_failure, reach
 from ucm_provision.broker.timing import Timing
 from ucm_provision.broker.tls import BrokerContext, client_context, handshake_failure
 from ucm_provision.core import policy
@@ -85,6 +86,7 @@ class MqttSession(aiomqtt.Client):
             logger=_QUIET,
         )
         self._timing = timing
+        self._where = f"{address} port {access.port}"
         self._client.connect_timeout = timing.connect
         self._dialled = self._loop.create_future()
         self._hung_up = self._loop.create_future()
@@ -151,8 +153,11 @@ class MqttSession(aiomqtt.Client):
             code = Code.MQTT_NOT_AUTHORIZED if error.rc.value in _UNAUTHORIZED else Code.MQTT_UNAVAILABLE
             return UcmError(code, f"CONNACK: {error.rc}")
         # aiomqtt keeps only the text of what paho raised on its way to a socket; the exception is still the context.
-        if self._client.socket() is None and isinstance(error.__context__, OSError):
-            return handshake_failure(error.__context__)
+        cause = error.__context__
+        if self._client.socket() is None and isinstance(cause, ssl.SSLError):
+            return handshake_failure(cause)
+        if self._client.socket() is None and isinstance(cause, OSError):
+            return connect_failure(cause, self._where, self._timing.connect)
         return UcmError(Code.BROKER_TIMEOUT, f"no answer to CONNECT in {self._timing.connect:g} s")
 
     # ---- aiomqtt's hooks ------------------------------------------------------------------------

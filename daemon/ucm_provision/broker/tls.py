@@ -93,8 +93,6 @@ def handshake_failure(error: Exception) -> UcmError:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
         # A broker that just restarts does so too: to be tried again, not to be held against the certificate.
         return UcmError(Code.BROKER_REFUSED, "the connection was closed during the TLS handshake")
-    if isinstance(error, TimeoutError):
-        return UcmError(Code.BROKER_TIMEOUT, "no TLS handshake in time")
     if "ALERT" in (getattr(error, "reason", None) or ""):
         return UcmError(Code.BROKER_TLS_REJECTED, _reason(error))
     return UcmError(Code.BROKER_TLS_UNTRUSTED, f"no TLS there: {_reason(error)}")

@@ -30,7 +30,6 @@ NO_WITNESS: Final = "no witness configured"
 # Devices of the SDK say "register", the platform's documentation "properties".
 _REGISTRATIONS: Final = ("/v1/register", "/v1/properties")
 _TOPIC_SHOWN: Final = 256
-_GENERATION_LARGEST: Final = 2**32 - 1
 
 
 class _RegistrationJson(msgspec.Struct):
@@ -233,7 +232,7 @@ def _generation(topic: str, payload: object) -> int | None:
         generation = msgspec.json.decode(payload, type=_RegistrationJson).config_generation
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return generation if generation is not None and 0 <= generation <= _GENERATION_LARGEST else None
+    return generation if generation is not None and 0 <= generation <= policy.GENERATION_LARGEST else None
 
 
 def _read_access(file: Path) -> BrokerAccess:

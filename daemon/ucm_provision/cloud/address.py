@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from yarl import URL
 
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.hosts import is_loopback
 
 
 def api_root(base_url: str, *, allow_http: bool) -> URL:
@@ -18,7 +17,7 @@ def api_root(base_url: str, *, allow_http: bool) -> URL:
         UcmError: ``config_invalid``: it is no address of an API, or the token would cross a network in clear text.
     """
     url = _parse(base_url)
-    if url.scheme == "http" and not allow_http and not _is_loopback(url.host or ""):
+    if url.scheme == "http" and not allow_http and not is_loopback(url.host or ""):
         raise _invalid("plain http would send the token in clear text: use https, or set api.allow_http")
     path = url.path.rstrip("/").removesuffix("/v3")
     return url.with_path(f"{path}/v3/")
@@ -42,13 +41,6 @@ def _parse(base_url: str) -> URL:
     if url.query_string or url.fragment:
         raise _invalid("api.url must not have a query or fragment")
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _invalid(detail: str) -> UcmError:

@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import (
     Connection,
@@ -33,7 +34,6 @@ T = TypeVar("T")
 # Ids are opaque, but they become parts of URLs, topics and file names: a letter or digit first, nothing exotic after.
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z][0-9A-Za-z_.:-]{0,127}\Z")]
 _Text = Annotated[str, msgspec.Meta(max_length=1024)]
-_GENERATION_LARGEST = 2**32 - 1
 
 
 class _ConfigJson(BrokerJson, kw_only=True):
@@ -159,7 +159,7 @@ def _time_protocol(text: str) -> TimeProtocol:
 def _generation(properties: dict[str, object]) -> int | None:
     """What the module registered last. Its own words, passed on by the API: anything may stand there."""
     value = properties.get("config_generation")
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _GENERATION_LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= policy.GENERATION_LARGEST:
         return value
     return None
 

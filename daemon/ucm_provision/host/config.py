@@ -33,7 +33,7 @@ Host = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
 Ssid = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 _PASSPHRASE_LENGTHS = range(8, 64)
 _SSID_BYTES = 32
-BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}$")]
+BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
 TrialSeconds = Annotated[int, msgspec.Meta(ge=policy.TRIAL_SHORTEST, le=policy.TRIAL_LONGEST)]
 Networks = Annotated[list["WifiSection"], msgspec.Meta(max_length=policy.WIFI_NETWORKS_LARGEST)]
 
@@ -149,7 +149,7 @@ class Configuration:
     def secret(self, key: str, name: str) -> Secret[str]:
         """The first line of the file that ``key`` names."""
         try:
-            text = self.file(name).read_text()
+            text = self.file(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             self.reject(key, f"expected a readable file, but {name}: {_why(error)}")
         return Secret(text.partition("\n")[0].rstrip("\r"))
@@ -200,7 +200,7 @@ def load(path: Path) -> Configuration:
         UcmError: config_invalid, with file, line, key and what was expected.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UcmError(Code.CONFIG_INVALID, f"{path}: {_why(error)}") from error
     try:
@@ -250,8 +250,8 @@ def _machine_owner() -> str:
     """An id of this machine for this application only, after machine-id(5): the machine's id is not handed out."""
     try:
         machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         machine = ""
-    if not machine:
+    if machine in ("", "uninitialized"):  # the latter early in the first boot of an image
         raise UcmError(Code.CONFIG_INVALID, "this machine has no /etc/machine-id: set box.id")
     return "box-" + hashlib.blake2s(b"ucm-provisiond", key=machine.encode()[:32], digest_size=10).hexdigest()

@@ -40,6 +40,7 @@ def _places(text: str) -> dict[KeyPath, int]:
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _TABLE.match(line):
             table = _table_path(header, counts)
+            places.setdefault(_names(header["name"]), number)  # of an array of tables: its first one
             places.setdefault(table, number)
         elif key := _KEY.match(line):
             places.setdefault((*table, *_names(key["name"])), number)

@@ -122,3 +122,11 @@ def test_after_an_endless_line_the_next_frame_is_found() -> None:
     assert deframer.feed(b"x" * 100_000) == []
     assert deframer.feed(on_wire(response)) == [response]
     assert deframer.console.count == 100_000
+
+
+def test_the_end_of_an_endless_line_is_no_frame() -> None:
+    """A frame stands between two delimiters, wherever the bytes happen to be cut."""
+    deframer, response = Deframer(), Response(3, 7, 0, b"here")
+    deframer.feed(b"x" * 100_000)
+    assert deframer.feed(on_wire(response)[1:]) == []
+    assert deframer.feed(on_wire(response)) == [response]

@@ -29,7 +29,7 @@ from tests.wire.broker.servers import (
     server_context,
     serving,
 )
-from ucm_provision.broker import ConnectionCheck, Timing
+from ucm_provision.broker import ConnectionCheck, Timing, session
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import (
     Connection,
@@ -40,7 +40,11 @@ from ucm_provision.core.model import (
 )
 from ucm_provision.core.secret import Secret
 
-QUICK = Timing(connect=0.3, alert=0.2, suback=0.3, time_source=0.3, ntp_resend=0.05)
+# Where an answer comes: deadlines that a busy machine does not miss. Where none comes, they are waited for.
+PATIENT = Timing(connect=10, alert=0.05, suback=10, time_source=10, ntp_resend=0.05)
+SHORT = Timing(connect=0.5, alert=0.05, suback=0.3, time_source=0.3, ntp_resend=0.05)
+# A refusal ends the wait for it; only a broker that is content makes it last.
+ALERT = replace(PATIENT, alert=10)
 PASSWORD = PasswordCredentials(f"{HARDWARE_ID}.1", Secret("correct-horse"))
 LOOPBACK_TIME = TimeSource(TimeProtocol.HTTP, "127.0.0.1", 80)
 TLS_VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -56,7 +60,7 @@ def connection(
     return Connection(HARDWARE_ID, "ucm", host, port, credentials, time_source)
 
 
-async def failure_of(tried: Connection, timing: Timing = QUICK) -> UcmError:
+async def failure_of(tried: Connection, timing: Timing = ALERT) -> UcmError:
     """The failure of a check that leaves nothing behind."""
     async with nothing_left_behind():
         with pytest.raises(UcmError) as caught:
@@ -73,7 +77,7 @@ async def failure_of(tried: Connection, timing: Timing = QUICK) -> UcmError:
 
 async def test_connects_under_its_own_name_subscribes_and_never_publishes() -> None:
     async with serving(ScriptedBroker()) as broker, nothing_left_behind():
-        warnings = await ConnectionCheck(timing=QUICK).check(connection(broker.port))
+        warnings = await ConnectionCheck(timing=PATIENT).check(connection(broker.port))
         await broker.until(DISCONNECT)
     assert broker.types() == [CONNECT, SUBSCRIBE, DISCONNECT]
     assert PUBLISH not in broker.types()
@@ -96,7 +100,7 @@ async def test_tls_with_the_modules_certificate(
     context = server_context(tmp_path, authority.issue("mqtt.local"), authority, version)
     async with serving(ScriptedBroker(), context) as broker, nothing_left_behind():
         credentials = authority.credentials(authority.issue(bits=bits))
-        warnings = await ConnectionCheck(timing=QUICK).check(connection(broker.port, credentials))
+        warnings = await ConnectionCheck(timing=PATIENT).check(connection(broker.port, credentials))
     assert broker.types()[:2] == [CONNECT, SUBSCRIBE]
     assert len(warnings) == 1
 
@@ -107,7 +111,7 @@ async def test_the_server_name_is_the_configured_one(authority: Authority, tmp_p
     context.sni_callback = lambda _socket, name, _context: names.append(name)
     async with serving(ScriptedBroker(), context) as broker:
         credentials = authority.credentials(authority.issue())
-        await ConnectionCheck(timing=QUICK).check(connection(broker.port, credentials, host="localhost"))
+        await ConnectionCheck(timing=PATIENT).check(connection(broker.port, credentials, host="localhost"))
     assert names == ["localhost", "localhost"]
 
 
@@ -116,7 +120,7 @@ async def test_a_chain_may_end_below_the_root(tmp_path: Path) -> None:
     below = Authority("Below", parent=root)
     context = server_context(tmp_path, below.issue("broker"), below)
     async with serving(ScriptedBroker(), context) as broker:
-        await ConnectionCheck(timing=QUICK).check(connection(broker.port, below.credentials(below.issue())))
+        await ConnectionCheck(timing=PATIENT).check(connection(broker.port, below.credentials(below.issue())))
     assert SUBSCRIBE in broker.types()
 
 
@@ -131,7 +135,7 @@ async def test_private_key_is_on_no_disk(authority: Authority, tmp_path: Path, m
     context = server_context(tmp_path, authority.issue("broker"))
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
     async with serving(ScriptedBroker(), context) as broker:
-        await ConnectionCheck(timing=QUICK).check(connection(broker.port, authority.credentials(authority.issue())))
+        await ConnectionCheck(timing=PATIENT).check(connection(broker.port, authority.credentials(authority.issue())))
     assert len(loaded) == 1
     assert loaded[0].startswith("/proc/self/fd/")
 
@@ -140,7 +144,7 @@ async def test_another_common_name_is_a_warning(authority: Authority, tmp_path: 
     context = server_context(tmp_path, authority.issue("broker"), authority)
     async with serving(ScriptedBroker(), context) as broker:
         credentials = authority.credentials(authority.issue("somebody\x1b else"))
-        warnings = await ConnectionCheck(timing=QUICK).check(connection(broker.port, credentials))
+        warnings = await ConnectionCheck(timing=PATIENT).check(connection(broker.port, credentials))
     assert warnings[0] == "The certificate's common name is not the module's hardware id but: somebody else."
 
 
@@ -166,7 +170,7 @@ async def test_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> 
         await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", silent)
-    assert (await failure_of(connection(1, host="mqtt.local"))).code is Code.BROKER_DNS_FAILED
+    assert (await failure_of(connection(1, host="mqtt.local"), SHORT)).code is Code.BROKER_DNS_FAILED
 
 
 async def test_a_port_that_refuses() -> None:
@@ -177,7 +181,7 @@ async def test_a_port_that_refuses() -> None:
 
 async def test_a_port_that_is_silent() -> None:
     with deaf_port() as port:
-        error = await failure_of(connection(port))
+        error = await failure_of(connection(port), SHORT)
     assert error.code is Code.BROKER_TIMEOUT
 
 
@@ -189,7 +193,7 @@ async def test_the_second_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> N
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", two)
-        await ConnectionCheck(timing=QUICK).check(connection(broker.port, host="broker.local"))
+        await ConnectionCheck(timing=PATIENT).check(connection(broker.port, host="broker.local"))
     assert SUBSCRIBE in broker.types()
 
 
@@ -248,7 +252,7 @@ async def test_a_port_without_tls(authority: Authority) -> None:
         credentials = authority.credentials(authority.issue())
         assert (await failure_of(connection(loud, credentials))).code is Code.BROKER_TLS_UNTRUSTED
         # Silent to a ClientHello, as an HTTP server that waits for the end of the line is.
-        assert (await failure_of(connection(port, credentials))).code is Code.BROKER_TIMEOUT
+        assert (await failure_of(connection(port, credentials), SHORT)).code is Code.BROKER_TIMEOUT
 
 
 @asynccontextmanager
@@ -327,9 +331,32 @@ async def test_what_a_broker_may_answer(
     context = server_context(tmp_path, authority.issue("broker"), authority) if secured else None
     async with serving(broker, context):
         credentials = authority.credentials(authority.issue()) if secured else PASSWORD
-        error = await failure_of(connection(broker.port, credentials))
+        error = await failure_of(
+            connection(broker.port, credentials), SHORT if code is Code.BROKER_TIMEOUT else PATIENT
+        )
     assert error.code is code
     assert detail in error.detail
+
+
+async def test_a_broker_that_fails_between_the_probe_and_the_session(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same causes when it is not the probe that meets them but the MQTT library."""
+
+    async def unprobed(host: str, *_: object) -> str:
+        return host
+
+    monkeypatch.setattr(session, "reach", unprobed)
+    credentials = authority.credentials(authority.issue())
+    with closed_port() as port:
+        assert (await failure_of(connection(port))).code is Code.BROKER_REFUSED
+    with deaf_port() as port:
+        assert (await failure_of(connection(port), SHORT)).code is Code.BROKER_TIMEOUT
+    with blocking_tls_server(server_context(tmp_path, Authority().issue("broker"))) as port:
+        assert (await failure_of(connection(port, credentials))).code is Code.BROKER_TLS_UNTRUSTED
+    context = server_context(tmp_path, authority.issue("broker"), Authority(), ssl.TLSVersion.TLSv1_2)
+    with blocking_tls_server(context) as port:
+        assert (await failure_of(connection(port, credentials))).code is Code.BROKER_TLS_REJECTED
 
 
 # ---- cancellation --------------------------------------------------------------------------------
@@ -354,7 +381,7 @@ async def test_cancelled_while_the_broker_is_silent(
         await cancelled_at_once(check)
 
 
-async def test_cancelled_during_tcp_and_the_handshake(authority: Authority) -> None:
+async def test_cancelled_during_the_handshake(authority: Authority) -> None:
     patient = Timing(connect=60)
     heard = asyncio.Event()
 
@@ -371,10 +398,21 @@ async def test_cancelled_during_tcp_and_the_handshake(authority: Authority) -> N
         check = asyncio.create_task(ConnectionCheck(timing=patient).check(tried))
         await heard.wait()
         await cancelled_at_once(check)
+
+
+async def test_cancelled_while_tcp_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, connecting = asyncio.get_running_loop(), asyncio.Event()
+    genuine = loop.sock_connect
+
+    async def announced(sock: socket.socket, address: object) -> None:
+        connecting.set()
+        await genuine(sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", announced)
     with deaf_port() as port:
         async with nothing_left_behind():
-            check = asyncio.create_task(ConnectionCheck(timing=patient).check(connection(port)))
-            await asyncio.sleep(0.05)
+            check = asyncio.create_task(ConnectionCheck(timing=Timing(connect=60)).check(connection(port)))
+            await connecting.wait()
             await cancelled_at_once(check)
 
 
@@ -383,7 +421,7 @@ async def test_cancelled_at_every_step_of_the_loop() -> None:
     async with serving(ScriptedBroker()) as broker:
         for steps in range(0, 120, 3):
             async with nothing_left_behind():
-                check = asyncio.create_task(ConnectionCheck(timing=QUICK).check(connection(broker.port)))
+                check = asyncio.create_task(ConnectionCheck(timing=PATIENT).check(connection(broker.port)))
                 for _ in range(steps):
                     await asyncio.sleep(0)
                 check.cancel()
@@ -404,7 +442,7 @@ async def cancelled_at_once(task: asyncio.Task[list[str]]) -> None:
 async def test_warn_mode_turns_failures_into_warnings() -> None:
     with closed_port() as port:
         source = TimeSource(TimeProtocol.HTTP, "127.0.0.1", port)
-        check = ConnectionCheck(mode="warn", time_source_overridden=True, timing=QUICK)
+        check = ConnectionCheck(mode="warn", time_source_overridden=True, timing=PATIENT)
         warnings = await check.check(connection(port, time_source=source))
     assert [warning.split(":")[0] for warning in warnings] == ["BROKER_REFUSED", "TIME_SOURCE_FAILED"]
 
@@ -414,10 +452,11 @@ async def test_warn_mode_turns_failures_into_warnings() -> None:
 DATE = b"Date: Mon, 23 Nov 2026 08:55:37 GMT\r\n"
 
 
-async def time_outcome(source: TimeSource) -> str:
+async def time_outcome(source: TimeSource, expected: str) -> str:
     """What the check says of the time source: nothing, or the failure's detail."""
     async with serving(ScriptedBroker()) as broker, nothing_left_behind():
-        check = ConnectionCheck(time_source_overridden=True, timing=QUICK)
+        timing = replace(PATIENT, time_source=0.3) if "no answer" in expected else PATIENT
+        check = ConnectionCheck(time_source_overridden=True, timing=timing)
         tried = check.check(connection(broker.port, time_source=source))
         (outcome,) = await asyncio.gather(tried, return_exceptions=True)
     if outcome == []:
@@ -442,7 +481,7 @@ async def time_outcome(source: TimeSource) -> str:
 )
 async def test_http_time_source(answer: bytes | None, expected: str) -> None:
     async with http_time_source(answer) as port:
-        outcome = await time_outcome(TimeSource(TimeProtocol.HTTP, "127.0.0.1", port))
+        outcome = await time_outcome(TimeSource(TimeProtocol.HTTP, "127.0.0.1", port), expected)
     assert expected in outcome
     assert bool(expected) == bool(outcome)
 
@@ -462,7 +501,7 @@ async def test_http_time_source(answer: bytes | None, expected: str) -> None:
 )
 async def test_ntp_time_source(server: NtpServer, expected: str) -> None:
     async with ntp_time_source(server) as port:
-        outcome = await time_outcome(TimeSource(TimeProtocol.NTP, "127.0.0.1", port))
+        outcome = await time_outcome(TimeSource(TimeProtocol.NTP, "127.0.0.1", port), expected)
     assert expected in outcome
     assert bool(expected) == bool(outcome)
 
@@ -470,9 +509,10 @@ async def test_ntp_time_source(server: NtpServer, expected: str) -> None:
 @pytest.mark.parametrize("protocol", list(TimeProtocol))
 async def test_time_source_that_is_not_there(protocol: TimeProtocol) -> None:
     with closed_port() as port:
-        outcome = await time_outcome(TimeSource(protocol, "127.0.0.1", port))
+        outcome = await time_outcome(TimeSource(protocol, "127.0.0.1", port), "refused")
     assert outcome.endswith(f"port {port}: Connection refused")
 
 
 async def test_time_source_without_a_name() -> None:
-    assert "does not resolve" in await time_outcome(TimeSource(TimeProtocol.NTP, "a..b", 123))
+    expected = "does not resolve"
+    assert expected in await time_outcome(TimeSource(TimeProtocol.NTP, "a..b", 123), expected)

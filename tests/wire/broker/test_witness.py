@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from ucm_provision.broker import BrokerWitness, NoWitness, Timing
 from ucm_provision.broker.witness import CONNECTED, NO_WITNESS, _generation
 from ucm_provision.core import policy
 
-QUICK = Timing(connect=0.5, alert=0.05, suback=0.3, subscribe=0.2, reconnect_first=0.01, reconnect_last=0.05)
+PATIENT = Timing(connect=10, alert=0.02, suback=10, subscribe=10, reconnect_first=0.01, reconnect_last=0.05)
 OTHER_ID = "435840FFE5CD4E9DA93545DDF7E6D5FB"
 TOPIC = f"v1/from/{HARDWARE_ID}/ucm/v1/register"
 
@@ -43,7 +44,7 @@ def write_file(file: Path, port: int, **changes: object) -> None:
 
 
 @asynccontextmanager
-async def running(file: Path, timing: Timing = QUICK) -> AsyncIterator[BrokerWitness]:
+async def running(file: Path, timing: Timing = PATIENT) -> AsyncIterator[BrokerWitness]:
     async with nothing_left_behind():
         witness = BrokerWitness(file, WallClock(), timing=timing)
         task = asyncio.create_task(witness.run())
@@ -136,6 +137,19 @@ async def test_comes_back_and_subscribes_again(file: Path) -> None:
             assert witness.status == CONNECTED
 
 
+async def test_survives_a_topic_that_is_none(file: Path) -> None:
+    async with serving(ScriptedBroker()) as broker:
+        write_file(file, broker.port)
+        async with running(file) as witness:
+            await until_status(witness, CONNECTED)
+            async with witness.watch(HARDWARE_ID) as arrivals:
+                broker.packets.clear()
+                broker.publish("v1/from/#", b"")
+                await broker.until(SUBSCRIBE)
+                broker.publish(TOPIC, b'{"config_generation": 9}')
+                assert (await next_of(arrivals)).config_generation == 9
+
+
 async def test_watches_before_there_is_a_connection(file: Path) -> None:
     async with serving(ScriptedBroker()) as broker, running(file) as witness:
         async with asyncio.timeout(1):
@@ -198,9 +212,10 @@ async def test_says_why_the_broker_is_of_no_use(file: Path, authority: Authority
 async def test_a_subscription_without_consent_holds_nobody_up(file: Path, broker: ScriptedBroker, status: str) -> None:
     async with serving(broker):
         write_file(file, broker.port)
-        async with running(file) as witness:
+        short = 10 if status else 0.1
+        async with running(file, replace(PATIENT, subscribe=short)) as witness:
             await until_status(witness, CONNECTED)
-            async with asyncio.timeout(1), witness.watch(HARDWARE_ID):
+            async with asyncio.timeout(5), witness.watch(HARDWARE_ID):
                 assert status in witness.status
 
 

@@ -65,7 +65,7 @@ async def token() -> Secret[str]:
 
 
 def client(url: str, **options: Any) -> HttpProvisioningApi:
-    return HttpProvisioningApi(url, token, **{"timing": QUICK} | options)
+    return HttpProvisioningApi(url, token, **options)
 
 
 async def failure_at(url: str, **options: Any) -> UcmError:
@@ -283,8 +283,8 @@ async def test_a_port_that_refuses_or_is_silent() -> None:
         assert (await failure_at(f"http://127.0.0.1:{port}")).code is Code.API_UNREACHABLE
     with deaf_port() as port:
         began = time.monotonic()
-        assert (await failure_at(f"http://127.0.0.1:{port}")).code is Code.API_UNREACHABLE
-        assert time.monotonic() - began < 2
+        assert (await failure_at(f"http://127.0.0.1:{port}", timing=QUICK)).code is Code.API_UNREACHABLE
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,8 @@ async def test_raw_servers(said: bytes | None, code: Code) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        error = await failure_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        error = await failure_at(url, timing=QUICK if said is None else Timing())
     assert error.code is code
     assert error.detail
 
@@ -325,7 +326,7 @@ async def test_cancelled_in_the_middle() -> None:
     async with (
         server,
         nothing_left_behind(),
-        client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timing=Timing()) as api,
+        client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as api,
     ):
         call = asyncio.create_task(api.site_id())
         await asked.wait()

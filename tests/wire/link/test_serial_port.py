@@ -4,6 +4,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import select
 import sys
 import termios
 import threading
@@ -61,6 +62,22 @@ async def test_bytes_pass_unchanged_both_ways(make_line: MakeLine) -> None:
 async def test_what_came_before_the_open_is_stale(make_line: MakeLine) -> None:
     line = make_line(lambda request: [])
     line.print(b"of an earlier session")
+    stream = await open_port(line.path, BAUD)
+    line.print(b"fresh")
+    assert await stream.read() == b"fresh"
+    await stream.close()
+
+
+async def test_what_the_driver_delivers_just_after_the_open_is_stale_too(
+    make_line: MakeLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = make_line(lambda request: [])
+
+    def settle(_: float) -> None:
+        line.print(b"of an earlier session")
+        assert select.select([line._slave], [], [], 5)[0]
+
+    monkeypatch.setattr(transport.time, "sleep", settle)
     stream = await open_port(line.path, BAUD)
     line.print(b"fresh")
     assert await stream.read() == b"fresh"
