@@ -3,6 +3,16 @@
 from ucm_sim.clock import Clock, ScaledClock, SystemClock
 from ucm_sim.identity import Attached, Identity
 from ucm_sim.serial_module import SerialModule
-from ucm_sim.srp import VerifierForm
+from ucm_sim.srp import Verifier, VerifierForm, make_verifier
 
-__all__ = ["Attached", "Clock", "Identity", "ScaledClock", "SerialModule", "SystemClock", "VerifierForm"]
+__all__ = [
+    "Attached",
+    "Clock",
+    "Identity",
+    "ScaledClock",
+    "SerialModule",
+    "SystemClock",
+    "Verifier",
+    "VerifierForm",
+    "make_verifier",
+]

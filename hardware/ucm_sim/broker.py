@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ucm_sim import mqtt
 from ucm_sim.clock import Clock
@@ -82,30 +83,29 @@ class BrokerSession:
 
     async def live(self, properties: Mapping[str, object]) -> None:
         """Publish and answer commands until the connection is lost; raises ConnectError then."""
-        lost = ""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._repeat(self._topics.register, properties, _REGISTER_EVERY_S))
-                tasks.create_task(self._repeat(self._topics.telemetry, {}, _TELEMETRY_EVERY_S))
-                tasks.create_task(self._obey())
-        except* (OSError, EOFError, mqtt.ProtocolError) as failures:
-            lost = str(failures.exceptions[0])
-        raise ConnectError(pb.MQTT_UNAVAILABLE, f"the broker's connection was lost: {lost}")
+            await _until_one_fails(
+                self._repeat(self._topics.register, properties, _REGISTER_EVERY_S),
+                self._repeat(self._topics.telemetry, {}, _TELEMETRY_EVERY_S),
+                self._obey(),
+            )
+        except (OSError, EOFError, mqtt.ProtocolError) as failure:
+            raise ConnectError(pb.MQTT_UNAVAILABLE, "the connection to the broker was lost") from failure
 
     def abort(self) -> None:
         """Drop the connection without a word, as a module does that loses power or changes networks."""
         self._writer.transport.abort()
 
     @contextlib.asynccontextmanager
-    async def _answering(self, blame: Callable[[OSError], ConnectError]) -> AsyncIterator[None]:
+    async def _answering(self, blame: Callable[[Exception], ConnectError]) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(_ANSWER_DEADLINE_S):
                 yield
         except TimeoutError as failure:
             raise ConnectError(pb.MQTT_UNAVAILABLE, "the broker does not answer") from failure
-        except (EOFError, mqtt.ProtocolError) as failure:
-            raise ConnectError(pb.MQTT_UNAVAILABLE, "the broker closed the connection") from failure
-        except OSError as failure:
+        except mqtt.ProtocolError as failure:
+            raise ConnectError(pb.MQTT_UNAVAILABLE, f"the broker answered {failure}") from failure
+        except (OSError, EOFError) as failure:
             raise blame(failure) from failure
 
     async def _repeat(self, topic: str, values: Mapping[str, object], every_s: float) -> None:
@@ -141,5 +141,21 @@ class BrokerSession:
         self._writer.write(mqtt.publish(topic, json.dumps(content).encode()))
 
 
-def _lost(_: OSError) -> ConnectError:
-    return ConnectError(pb.MQTT_UNAVAILABLE, "the broker reset the connection")
+async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines that never return until one raises, and raise that.
+
+    Not a task group: one that is cancelled in the moment of a failure reports the failure alone, and here
+    a failure is followed by the next attempt, so the cancellation would be lost.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        done.pop().result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _lost(_: Exception) -> ConnectError:
+    return ConnectError(pb.MQTT_UNAVAILABLE, "the broker closed the connection")

@@ -22,20 +22,24 @@ class WrongModuleError(Exception):
 
 
 def initialise(flash: Flash, identity: Identity, form: VerifierForm, entropy: Callable[[int], bytes]) -> None:
-    """Derive and store the verifier, unless an earlier start did. Raises WrongModuleError."""
+    """Store the verifier, unless an earlier start did. Raises WrongModuleError."""
     stored = flash.read(_REGION)
     if not stored:
-        made = make_verifier(identity.username, identity.pop, entropy(SALT_LENGTH), form)
+        made = _verifier_of(identity, entropy(SALT_LENGTH), form)
         flash.write(_REGION, msgspec.json.encode(_Factory(identity.hardware_id, made.salt, made.value)))
         return
     owner = msgspec.json.decode(stored, type=_Factory).hardware_id
     if owner != identity.hardware_id:
         raise WrongModuleError(f"the state file belongs to {owner}, not to {identity.hardware_id}")
     kept = stored_verifier(flash)
-    if make_verifier(identity.username, identity.pop, kept.salt, form) != kept:
+    if _verifier_of(identity, kept.salt, form) != kept:
         raise WrongModuleError("the state file was made with another proof of possession")
 
 
 def stored_verifier(flash: Flash) -> Verifier:
     factory = msgspec.json.decode(flash.read(_REGION), type=_Factory)
     return Verifier(factory.salt, factory.verifier)
+
+
+def _verifier_of(identity: Identity, salt: bytes, form: VerifierForm) -> Verifier:
+    return identity.verifier or make_verifier(identity.username, identity.pop, salt, form)

@@ -8,7 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from cobs import cobs  # type: ignore[import-untyped]  # the package has no stubs
+from cobs import cobs
 
 VERSION = 1
 REQUEST = 1

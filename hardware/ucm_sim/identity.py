@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from ucm_sim.messages import ucm_link_pb2 as pb
+from ucm_sim.srp import Verifier
 
 # The user name of Espressif's provisioning tools, part of the verifier and of the proof.
 DEFAULT_USERNAME = "wifiprov"
@@ -21,8 +22,9 @@ class Attached:
 class Identity:
     """The factory's part of a module; it survives every reset.
 
-    `mac` is six bytes; left empty it is derived from the hardware id. Raises ValueError for a product
-    that the link does not know.
+    `mac` is six bytes; left empty it is derived from the hardware id. `verifier` is one that another tool
+    made; without it the module makes its own from `username` and `pop`. Raises ValueError for a product that
+    the link does not know.
     """
 
     hardware_id: str
@@ -34,6 +36,7 @@ class Identity:
     mac: bytes = b""
     username: str = DEFAULT_USERNAME
     attached: tuple[Attached, ...] = ()
+    verifier: Verifier | None = None
 
     def __post_init__(self) -> None:
         if self.product not in product_names():

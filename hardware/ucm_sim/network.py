@@ -66,16 +66,17 @@ async def open_tls(host: str, port: int, context: ssl.SSLContext, now_ms: int) -
     return reader, writer
 
 
-def tls_failure(failure: OSError) -> ConnectError:
-    """What a broken TLS stream means before the broker has said anything.
+def tls_failure(failure: Exception) -> ConnectError:
+    """What a broken TLS stream means as long as the broker has said nothing in it.
 
-    Under TLS 1.3 a refused client certificate shows at the first read, as an alert or as a reset.
+    Under TLS 1.3 a refused client certificate shows at the first read: as an alert, or with servers that
+    do not get the alert out, as a reset or an end of file.
     """
     if isinstance(failure, ConnectionAbortedError):
         return ConnectError(pb.TCP_TIMEOUT, "the TLS handshake did not end")
     if isinstance(failure, ssl.SSLError):
         return ConnectError(pb.TLS_REJECTED, (failure.reason or "TLS failed").replace("_", " ").lower())
-    return ConnectError(pb.TLS_REJECTED, "the broker closed the connection in the TLS handshake")
+    return ConnectError(pb.TLS_REJECTED, "the broker closed the connection without a word")
 
 
 async def _connect(host: str, port: int) -> socket.socket:

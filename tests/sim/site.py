@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 
 NTP_TO_UNIX_S = 2_208_988_800
 
@@ -137,8 +137,7 @@ class NtpServer(asyncio.DatagramProtocol):
         self._ahead_s, self._stratum = ahead_s, stratum
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         assert data[0] & 7 == 3

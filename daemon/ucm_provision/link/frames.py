@@ -13,7 +13,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from cobs import cobs  # type: ignore[import-untyped]  # the library has no annotations
+from cobs import cobs
 
 from ucm_provision.core import policy
 from ucm_provision.link.console import Console

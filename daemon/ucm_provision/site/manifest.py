@@ -46,7 +46,8 @@ def _rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
                 raise UcmError(Code.MANIFEST_INVALID, f"{place}: more fields than columns; quote a name with a comma")
             yield place, row
     except csv.Error as error:
-        raise UcmError(Code.MANIFEST_INVALID, f"{path}, line {reader.line_num}: {error}") from error
+        # The DictReader itself counts only the lines that were good.
+        raise UcmError(Code.MANIFEST_INVALID, f"{path}, line {reader.reader.line_num}: {error}") from error
 
 
 def _check_header(path: Path, header: list[str]) -> None:

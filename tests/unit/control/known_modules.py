@@ -1,0 +1,92 @@
+"""Modules and a status as the daemon would tell them."""
+
+from __future__ import annotations
+
+from ucm_provision.core.errors import Code, explain
+from ucm_provision.core.events import (
+    ArgumentsFixed,
+    DeviceAdded,
+    Event,
+    Failed,
+    Identified,
+    Identity,
+    Seen,
+    Verified,
+)
+from ucm_provision.core.machine import Session, evolve
+from ucm_provision.core.model import (
+    Carrier,
+    Endpoint,
+    Evidence,
+    MqttProtocol,
+    Phase,
+    Product,
+    ProvisionArguments,
+    Source,
+)
+from ucm_provision.engine.views import module_view, timeline_entry
+from ucm_provision.wire import API_VERSION, ApiView, ModuleView, PauseView, StatusView, TimelineEntry
+
+FIRST = "C8795CBA5375484E829105E959663C8B"
+SECOND = "C8795CBA5375484E8291FFFFFFFFFFFF"
+STARTED_AT = 1_700_000_000.0
+EVIDENCE = Evidence(1, Phase.ONLINE, 10.0, -61, "plant", Source.WITNESS, "a message on v1/up", 1, 11.0)
+
+
+def port(number: int) -> Endpoint:
+    return Endpoint(Carrier.SERIAL, f"/dev/ttyUSB{number}", f"key-{number}")
+
+
+def named(name: str, hardware_id: str) -> list[Event]:
+    arguments = ProvisionArguments("ucm", hardware_id, "site-1", name, MqttProtocol.MQTTS)
+    return [Identified(Identity(hardware_id, Product.UCM, "ENP-RL6", "2.4.1")), ArgumentsFixed(arguments)]
+
+
+class KnownModules:
+    """What a daemon has lived through, for a control API to tell."""
+
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+        self.histories: dict[str, list[TimelineEntry]] = {}
+        self.pause: PauseView | None = None
+
+    def add(self, session_id: str, *events: Event, number: int = 0) -> None:
+        session: Session | None = None
+        self.histories[session_id] = []
+        for at, event in enumerate([Seen(port(number)), *events], start=int(STARTED_AT)):
+            session = evolve(session, event, session_id=session_id, at=float(at))
+            self.histories[session_id].append(timeline_entry(float(at), event))
+        assert session is not None
+        self.sessions.append(session)
+
+    def views(self) -> list[ModuleView]:
+        return [module_view(session, present=True, activity=None) for session in self.sessions]
+
+    async def timeline(self, session_id: str) -> list[TimelineEntry]:
+        return self.histories[session_id]
+
+    def status(self) -> StatusView:
+        return StatusView(
+            version="0.1.0",
+            api_version=API_VERSION,
+            box_id="box-a",
+            started_at=STARTED_AT,
+            api=ApiView(url="https://api.test", site_id="site-1"),
+            witness="connected",
+            wifi=["plant", "guests"],
+            paused=self.pause,
+            modules={"VERIFIED": 1, "IDENTIFIED": 1, "SEEN": 1},
+        )
+
+
+def plant() -> KnownModules:
+    """One module that is done, one that needs a person, and a port that nothing is known of."""
+    known = KnownModules()
+    added = DeviceAdded("device-1", "boiler-room")
+    known.add("aaaaaaaaaaaa", *named("Boiler room", FIRST), added, Verified(EVIDENCE), number=0)
+    known.add("bbbbbbbbbbbb", *named("Pump", SECOND), Failed(Code.API_REJECTED, "no such site"), number=1)
+    known.add("cccccccccccc", number=2)
+    return known
+
+
+API_REJECTED = explain(Code.API_REJECTED, "no such site")
