@@ -27,6 +27,7 @@ HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
 POP = "label-7f3a-9c21"
 DEADLINE = 30.0
 BIN = Path(sys.executable).parent
+REPOSITORY = Path(__file__).parents[2]
 
 # A port that does not answer is given up after moments; everything else keeps its product's time.
 IMPATIENT = Timing(first_answer=0.6, first_answer_resend=0.2, handshake=3.0, call=1.0, commit=3.0)
@@ -189,11 +190,18 @@ class DaemonProcess:
 
 async def spawn(name: str, *arguments: str, log: Path, cwd: Path | None = None) -> asyncio.subprocess.Process:
     """One of our commands as a process whose output goes to ``log``."""
+    return await _spawn(str(BIN / name), *arguments, log=log, cwd=cwd)
+
+
+async def spawn_python(module: str, *arguments: str, log: Path) -> asyncio.subprocess.Process:
+    """A module of the tests as a process."""
+    return await _spawn(sys.executable, "-m", module, *arguments, log=log, cwd=REPOSITORY)
+
+
+async def _spawn(*command: str, log: Path, cwd: Path | None) -> asyncio.subprocess.Process:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return await asyncio.create_subprocess_exec(
-            BIN / name, *arguments, stdout=descriptor, stderr=descriptor, cwd=cwd
-        )
+        return await asyncio.create_subprocess_exec(*command, stdout=descriptor, stderr=descriptor, cwd=cwd)
     finally:
         os.close(descriptor)
 
