@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,12 +24,15 @@ from ucm_provision.core.model import Overrides
 from ucm_provision.core.plan import SitePlan
 from ucm_provision.core.ports import Clock
 from ucm_provision.core.secret import Secret
-from ucm_provision.discovery.usb import StaticPorts
+from ucm_provision.discovery.ports import watching
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.feed import Feed
+from ucm_provision.engine.gate import ApiGate, Pause
+from ucm_provision.engine.operator import Operator
+from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.session import SessionRunner
-from ucm_provision.engine.supervisor import Pause, Supervisor
+from ucm_provision.engine.supervisor import Supervisor
 from ucm_provision.engine.views import timeline_entry
 from ucm_provision.host import config, logs
 from ucm_provision.host.clock import SystemClock
@@ -56,21 +60,27 @@ class Daemon:
         self._site = site
         self._witness = witness
         self._journal = journal
+        self._clock = clock
         self._started_at = clock.now()
         self.feed = Feed()
         self.record = Record(journal, self.feed, clock)
-        self._supervisor = Supervisor(self.record, SessionRunner(site, self.record), clock)
-        self._ports = StaticPorts(settings.globs(), clock)
+        gate = ApiGate(site.api, clock)
+        site = replace(site, api=gate)
+        proofs = Proofs(site.plan)
+        self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, clock)
+        self._operator = Operator(self.record, self._supervisor, proofs)
 
     async def run(self) -> None:
         """Finds modules and takes care of them until cancelled."""
         await self.record.load()
-        # What is plugged in is known before anybody decides that something is not.
-        await self._ports.look(self._supervisor.sight)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._witness.run(), name="witness")
-            group.create_task(self._supervisor.run(), name="supervisor")
-            group.create_task(self._ports.run(self._supervisor.sight), name="discovery")
+        by_udev = self._settings.values.usb.udev
+        async with watching(self._settings.globs(), self._clock, by_udev=by_udev) as ports:
+            # What is plugged in is known before anybody decides that something is not.
+            await ports.look(self._supervisor.sight)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._witness.run(), name="witness")
+                group.create_task(self._supervisor.run(), name="supervisor")
+                group.create_task(ports.run(self._supervisor.sight), name="discovery")
 
     def control(self) -> ControlApi:
         return ControlApi(self.status, self.record.views, self._timeline)
@@ -182,7 +192,8 @@ async def serve_until_stopped(settings: config.Configuration) -> None:
         running = asyncio.ensure_future(daemon.run())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, running.cancel)
-        log.info("daemon started", config=str(settings.path), globs=settings.values.usb.globs)
+        usb = settings.values.usb
+        log.info("daemon started", config=str(settings.path), udev=usb.udev, globs=usb.globs)
         try:
             await running
         except asyncio.CancelledError:

@@ -90,6 +90,8 @@ class Code(StrEnum):
     DAEMON_UNREACHABLE = "daemon_unreachable"
     MODULE_UNKNOWN = "module_unknown"
     MODULE_AMBIGUOUS = "module_ambiguous"
+    MODULE_AT_WORK = "module_at_work"
+    MODULE_NOT_IDENTIFIED = "module_not_identified"
     REQUEST_INVALID = "request_invalid"
     INTERNAL = "internal"
 
@@ -381,6 +383,18 @@ FAILURES: dict[Code, Failure] = {
         409,
         Exit.NOT_FOUND,
         "More than one module answers to that. Give more of its hardware id.",
+    ),
+    Code.MODULE_AT_WORK: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "The module is being worked on right now. Ask again when it waits or is verified.",
+    ),
+    Code.MODULE_NOT_IDENTIFIED: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "Nobody knows yet whose endpoint this is, so there is nothing to provision anew. Retry it instead.",
     ),
     Code.REQUEST_INVALID: Failure(Disposition.REJECT, 400, Exit.USAGE, "The request is not one that the daemon knows."),
     Code.INTERNAL: _operator(

@@ -115,6 +115,15 @@ class HoldCleared:
 
 
 @dataclass(frozen=True, slots=True)
+class ReprovisionAsked:
+    """An operator wants the module provisioned anew. Begins a session, or turns an unfinished one round."""
+
+    endpoint: Endpoint
+    identity: Identity
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Absorbed:
     """The endpoint turned out to carry the module of another session, which goes on with it."""
 
@@ -139,6 +148,7 @@ Event = (
     | Verified
     | Failed
     | HoldCleared
+    | ReprovisionAsked
     | Absorbed
     | Cancelled
 )
@@ -158,6 +168,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         Verified,
         Failed,
         HoldCleared,
+        ReprovisionAsked,
         Absorbed,
         Cancelled,
     )

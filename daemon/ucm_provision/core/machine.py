@@ -28,6 +28,7 @@ from ucm_provision.core.events import (
     Moved,
     PushIntended,
     PushIntent,
+    ReprovisionAsked,
     Seen,
     Verified,
 )
@@ -88,13 +89,16 @@ class Session:
     Attributes:
         attempt: Failures in a row, of any kind; drives the back-off.
         repeated: Failures in a row with the same code; drives the question to an operator.
+        formerly: Keys of other endpoints on which the module was met.
         managed_by: The box that owns an adopted module's configuration.
+        renew: An operator wants the module provisioned anew, whatever it holds.
     """
 
     id: str
     endpoint: Endpoint
     seen_at: float
     updated_at: float
+    formerly: tuple[str, ...] = ()
     milestone: Milestone = Milestone.SEEN
     identity: Identity | None = None
     arguments: ProvisionArguments | None = None
@@ -105,6 +109,7 @@ class Session:
     generation: int | None = None
     adopted: bool = False
     managed_by: str = ""
+    renew: bool = False
     evidence: Evidence | None = None
     hold: Hold | None = None
     attempt: int = 0
@@ -116,6 +121,9 @@ class Session:
     def hardware_id(self) -> str | None:
         return self.identity.hardware_id if self.identity else None
 
+
+# A module has one cable, perhaps two, and moves a few times while it is worked on.
+_ENDPOINTS_REMEMBERED = 8
 
 # A port may still be listed for a moment after its module has gone.
 _STILL_LISTED = 3.0
@@ -133,25 +141,30 @@ def evolve(session: Session | None, event: Event, *, session_id: str, at: float)
     """The session after the event.
 
     Raises:
-        ValueError: a session begins with Seen, and only with it.
+        ValueError: a session begins with Seen or ReprovisionAsked, and with Seen only once.
     """
-    if isinstance(event, Seen):
-        if session is not None:
-            raise ValueError(f"session {session_id} was seen already")
-        return Session(id=session_id, endpoint=event.endpoint, seen_at=at, updated_at=at)
+    if isinstance(event, Seen) and session is not None:
+        raise ValueError(f"session {session_id} was seen already")
+    if isinstance(event, Seen | ReprovisionAsked) and session is None:
+        session = Session(id=session_id, endpoint=event.endpoint, seen_at=at, updated_at=at)
     if session is None:
         raise ValueError(f"session {session_id} cannot begin with {type(event).__name__}")
+    if isinstance(event, Seen):
+        return session
     return replace(_apply(session, event, at), updated_at=at)
 
 
 def _apply(session: Session, event: Event, at: float) -> Session:
     match event:
         case Moved(endpoint):
-            return replace(session, endpoint=endpoint, hold=_hold_after_a_new_plug(session.hold))
+            return _moved(session, endpoint)
         case Failed():
             return _failed(session, event, at)
         case HoldCleared():
             return replace(session, hold=None)
+        case ReprovisionAsked(endpoint, identity):
+            anew = Session(id=session.id, endpoint=endpoint, seen_at=session.seen_at, updated_at=at)
+            return replace(anew, identity=identity, milestone=Milestone.IDENTIFIED, renew=True)
         case Absorbed(into):
             return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into)
         case Cancelled():
@@ -188,6 +201,12 @@ def _adopted(session: Session, event: Adopted) -> Session:
     return replace(session, device_id=event.device_id, slug=event.slug, generation=event.generation)
 
 
+def _moved(session: Session, endpoint: Endpoint) -> Session:
+    keys = [key for key in (*session.formerly, session.endpoint.key) if key != endpoint.key]
+    formerly = tuple(keys[-_ENDPOINTS_REMEMBERED:])
+    return replace(session, endpoint=endpoint, formerly=formerly, hold=_hold_after_a_new_plug(session.hold))
+
+
 def _hold_after_a_new_plug(hold: Hold | None) -> Hold | None:
     """Plugging a module in is an operator's hand on it, but no reason to hurry a back-off."""
     return hold if hold and hold.waits is Waits.RETRY_AT else None
@@ -218,7 +237,8 @@ def _without_what_failed(session: Session, code: Code) -> Session:
         return session
     known = session.arguments is not None and code is not Code.MODULE_CONFLICT
     milestone = Milestone.PROVISIONED if known else Milestone.IDENTIFIED
-    return replace(session, milestone=milestone, intent=None, generation=None, adopted=False, managed_by="")
+    session = replace(session, milestone=milestone, intent=None, generation=None, adopted=False, managed_by="")
+    return replace(session, renew=session.renew and code is not Code.MODULE_CONFLICT)
 
 
 _ACTIONS = {

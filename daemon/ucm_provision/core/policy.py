@@ -66,6 +66,10 @@ WITNESS_QUEUE = 256
 # ---- discovery and supervision -------------------------------------------------------------------
 
 RESCAN_EVERY = 1.0
+# udev's events make this superfluous, but they do not enter a container's own network namespace.
+UDEV_RESCAN_EVERY = 2.0
+# Some thousand events: a hub with all its modules is plugged in at once.
+UDEV_BUFFER = 1024 * 1024
 SIGHTINGS_KEPT = 1024
 SESSIONS_AT_ONCE = 16
 FEED_QUEUE = 1024

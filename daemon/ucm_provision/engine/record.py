@@ -81,10 +81,11 @@ class Record:
         return None
 
     def latest_at(self, key: str) -> Session | None:
-        """The session that last had to do with an endpoint."""
-        return next(
-            (s for s in reversed(self._sessions.values()) if s.endpoint.key == key and not s.absorbed_into), None
-        )
+        """The session that last had to do with an endpoint, even if its module was met elsewhere since."""
+        for session in reversed(self._sessions.values()):
+            if not session.absorbed_into and key in (session.endpoint.key, *session.formerly):
+                return session
+        return None
 
     def views(self) -> list[ModuleView]:
         """One view for each known module (its latest session) and each endpoint not yet identified."""

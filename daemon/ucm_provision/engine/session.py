@@ -16,6 +16,7 @@ from ucm_provision.core.machine import Session, next_action
 from ucm_provision.core.model import ModuleInfo
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.attempt import Attempt, ReservedModule, Site, Work
+from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.steps import STEPS, identify
 
@@ -30,9 +31,10 @@ _RESUMABLE = frozenset(
 class SessionRunner:
     """Takes a session as far as it goes on one open link. Never raises but for cancellation and a dead journal."""
 
-    def __init__(self, site: Site, record: Record) -> None:
+    def __init__(self, site: Site, record: Record, proofs: Proofs) -> None:
         self._site = site
         self._record = record
+        self._proofs = proofs
         self._works: dict[str, Work] = defaultdict(Work)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._claimed: Counter[str] = Counter()
@@ -72,10 +74,15 @@ class SessionRunner:
     async def _converse(self, session_id: str) -> UcmError | None:
         session = self._record.session(session_id)
         self._record.busy(session_id, "identify")
-        async with self._site.links.dial(session.endpoint, self._site.plan.pop_for) as link:
+        async with self._site.links.dial(session.endpoint, self._proofs.lookup(session)) as link:
             info = await link.info()
+            self._proofs.proved(session, info.hardware_id)
             # One module has one lock: what its last conversation ended with is journalled before the next begins.
-            async with self._locks[info.hardware_id]:
+            lock = self._locks[info.hardware_id]
+            waited = lock.locked()
+            async with lock:
+                if waited:  # the other conversation has changed what the module holds
+                    info = await link.info()
                 session = await self._whose(session, info)
                 with self._claim(session.id):
                     return await self._guard(session.id, self._work_on(session, link, info))

@@ -38,7 +38,7 @@ async def identify(attempt: Attempt) -> None:
     if attempt.session.identity != identity:
         await attempt.note(Identified(identity))
     await _recognise_our_push(attempt)
-    if attempt.session.milestone is Milestone.IDENTIFIED:
+    if attempt.session.milestone is Milestone.IDENTIFIED and not attempt.session.renew:
         await _adopt(attempt)
 
 

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-
-import structlog
 
 from ucm_provision.core import policy
-from ucm_provision.core.errors import Code, Disposition, UcmError
-from ucm_provision.core.events import Cancelled, Failed, HoldCleared
+from ucm_provision.core.errors import Code
+from ucm_provision.core.events import Cancelled, Failed, HoldCleared, Moved
 from ucm_provision.core.machine import Milestone, Session, Waits, next_action
-from ucm_provision.core.model import Sighting
+from ucm_provision.core.model import Endpoint, Sighting
 from ucm_provision.core.ports import Clock
+from ucm_provision.engine.gate import ApiGate, Pause
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.session import SessionRunner
-
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """The site's own fault: no module is tried until then."""
-
-    error: UcmError
-    until: float
 
 
 class Supervisor:
     """One door for every sighting; one task for every session that has something to do."""
 
-    def __init__(self, record: Record, runner: SessionRunner, clock: Clock) -> None:
+    def __init__(self, record: Record, runner: SessionRunner, gate: ApiGate, clock: Clock) -> None:
         self._record = record
         self._runner = runner
+        self._gate = gate
         self._clock = clock
         self._changed = asyncio.Event()
         self._running: set[str] = set()
-        self.pause: Pause | None = None
+
+    @property
+    def pause(self) -> Pause | None:
+        """Why no module is tried at the moment, if that is so."""
+        return self._gate.pause
 
     async def sight(self, sighting: Sighting) -> None:
         """Takes note of an endpoint that appeared or vanished."""
@@ -45,6 +38,10 @@ class Supervisor:
             self._record.vanished(endpoint)
         elif endpoint.key in present or len(present) < policy.SIGHTINGS_KEPT:
             self._record.appeared(endpoint)
+        self._changed.set()
+
+    def nudge(self) -> None:
+        """Something outside of the sightings has changed what there is to do."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -63,7 +60,7 @@ class Supervisor:
             if latest is None or latest.milestone is Milestone.CANCELLED:
                 await self._record.begin(endpoint)
         for session in self._record.open_sessions():
-            if not self._busy(session):
+            if not self.works_on(session):
                 await self._match_presence(session)
 
     async def _match_presence(self, session: Session) -> None:
@@ -71,10 +68,16 @@ class Supervisor:
         gone = session.hold is not None and session.hold.waits is Waits.DEVICE_GONE
         if not present and session.identity is None:
             await self._record.add(session.id, Cancelled("unplugged before it was identified"))
+        elif not present and (elsewhere := self._still_at(session)):
+            await self._record.add(session.id, Moved(elsewhere))
         elif not present and not gone:
             await self._record.add(session.id, Failed(Code.DEVICE_GONE, session.endpoint.address))
         elif present and gone and self._never_left(session):
             await self._record.add(session.id, HoldCleared("the port is still there"))
+
+    def _still_at(self, session: Session) -> Endpoint | None:
+        """Another endpoint on which the same module was met, and which is still there: its second cable."""
+        return next((self._record.present[key] for key in session.formerly if key in self._record.present), None)
 
     def _never_left(self, session: Session) -> bool:
         hold = session.hold
@@ -95,28 +98,20 @@ class Supervisor:
             return policy.SESSIONS_AT_ONCE
         return 1 if now >= self.pause.until else 0
 
-    def _busy(self, session: Session) -> bool:
+    def works_on(self, session: Session) -> bool:
+        """Whether a conversation about the session is under way."""
         return session.id in self._running or self._runner.works_on(session.id)
 
     def _due(self, session: Session, now: float) -> bool:
         present = session.endpoint.key in self._record.present
-        return present and not self._busy(session) and next_action(session, now) is not None
+        return present and not self.works_on(session) and next_action(session, now) is not None
 
     async def _run(self, session_id: str) -> None:
         try:
-            failure = await self._runner.run(session_id)
-            if failure and failure.failure.disposition is Disposition.PAUSE_ALL:
-                self._pause_all(failure)
-            elif failure is None:
-                self.pause = None
+            await self._runner.run(session_id)
         finally:
             self._running.discard(session_id)
             self._changed.set()
-
-    def _pause_all(self, error: UcmError) -> None:
-        until = self._clock.now() + max(policy.PAUSE_ALL_SECONDS, error.retry_after or 0.0)
-        self.pause = Pause(error, until)
-        log.error(str(error), UCM_ERROR=error.code.value, pause_s=policy.PAUSE_ALL_SECONDS)
 
     async def _wait(self) -> None:
         """Until something changes, or the next hold is over."""

@@ -17,6 +17,7 @@ from ucm_provision.core.events import (
     Identified,
     Moved,
     PushIntended,
+    ReprovisionAsked,
     Seen,
     Verified,
 )
@@ -90,6 +91,8 @@ def describe(event: Event) -> str:
             return explain(code, detail)
         case HoldCleared(why):
             return f"Goes on: {why}."
+        case ReprovisionAsked(_, _, by):
+            return f"Provisioned anew, as {by} asked."
         case Cancelled(why):
             return f"Ended: {why}."
         case _:

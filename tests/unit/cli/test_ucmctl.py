@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.control.known_modules import API_REJECTED, FIRST, SECOND, KnownModules, named, plant
+from tests.unit.control.known_modules import FIRST, PUMP_WAITS, SECOND, KnownModules, named, plant
 from ucm_provision.cli.client import ControlClient, DaemonError
 from ucm_provision.control.api import ControlApi, serve
 from ucm_provision.core.errors import Exit, UcmError
@@ -85,7 +85,7 @@ async def test_the_modules_a_line_each_and_what_they_wait_for(path: Path, known:
         "NAME         HARDWARE ID                       MODEL    WHERE         STATE",
         f"Boiler room  {FIRST}  ENP-RL6  /dev/ttyUSB0  verified",
         f"Pump         {SECOND}  ENP-RL6  /dev/ttyUSB1  needs you",
-        f"  {API_REJECTED}",
+        f"  {PUMP_WAITS}",
         "-            not known yet                     -        /dev/ttyUSB2  seen",
     ]
 
@@ -100,14 +100,13 @@ async def test_one_module_with_its_history(path: Path, known: KnownModules) -> N
         "state        verified",
         "device       device-1 boiler-room",
         "protocol     MQTTS",
-        "evidence     reports ONLINE on plant (-61 dBm); witness saw a message on v1/up",
+        "evidence     reports ONLINE on plant (-61 dBm); witness saw a message",
         "",
         "2023-11-14 22:13:20  Seen at /dev/ttyUSB0.",
         f"2023-11-14 22:13:21  Identified as ENP-RL6 {FIRST}, firmware 2.4.1.",
         '2023-11-14 22:13:22  Will be "Boiler room" on site site-1, with MQTTS.',
         "2023-11-14 22:13:23  Device device-1 (boiler-room) in the provisioning API.",
-        "2023-11-14 22:13:24  Verified at generation 1: the module reports ONLINE, and the witness saw a message on "
-        "v1/up.",
+        "2023-11-14 22:13:24  Verified at generation 1: the module reports ONLINE, and the witness saw a message.",
     ]
 
 

@@ -30,7 +30,7 @@ from ucm_provision.wire import API_VERSION, ApiView, ModuleView, PauseView, Stat
 FIRST = "C8795CBA5375484E829105E959663C8B"
 SECOND = "C8795CBA5375484E8291FFFFFFFFFFFF"
 STARTED_AT = 1_700_000_000.0
-EVIDENCE = Evidence(1, Phase.ONLINE, 10.0, -61, "plant", Source.WITNESS, "a message on v1/up", 1, 11.0)
+EVIDENCE = Evidence(1, Phase.ONLINE, 10.0, -61, "plant", Source.WITNESS, "a message", 1, 11.0)
 
 
 def port(number: int) -> Endpoint:
@@ -84,9 +84,9 @@ def plant() -> KnownModules:
     known = KnownModules()
     added = DeviceAdded("device-1", "boiler-room")
     known.add("aaaaaaaaaaaa", *named("Boiler room", FIRST), added, Verified(EVIDENCE), number=0)
-    known.add("bbbbbbbbbbbb", *named("Pump", SECOND), Failed(Code.API_REJECTED, "no such site"), number=1)
+    known.add("bbbbbbbbbbbb", *named("Pump", SECOND), Failed(Code.BROKER_TLS_UNTRUSTED, "self-signed"), number=1)
     known.add("cccccccccccc", number=2)
     return known
 
 
-API_REJECTED = explain(Code.API_REJECTED, "no such site")
+PUMP_WAITS = explain(Code.BROKER_TLS_UNTRUSTED, "self-signed")

@@ -44,6 +44,8 @@ from ucm_provision.core.ports import PopLookup
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.feed import Feed
+from ucm_provision.engine.gate import ApiGate
+from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.session import SessionRunner
 from ucm_provision.engine.supervisor import Supervisor
@@ -70,8 +72,8 @@ def open_gate() -> asyncio.Event:
 class MemoryJournal:
     """Keeps events in a list; refuses them while ``broken``."""
 
-    def __init__(self, stored: list[Session] | None = None) -> None:
-        self.stored = stored or []
+    def __init__(self, stored: list[Session]) -> None:
+        self.stored = stored
         self.events: list[tuple[str, Event]] = []
         self.broken = False
 
@@ -267,6 +269,8 @@ class Api:
 
     async def device(self, device_id: str) -> Device | None:
         await asyncio.sleep(0)
+        if isinstance(self.fault, UcmError) and self.fault.code is Code.API_UNAUTHORIZED:
+            raise self.fault  # a bad token is bad for every call
         for hw, device in self.devices.items():
             if device.id == device_id:
                 module = self._modules[hw]
@@ -301,19 +305,25 @@ class BlindWitness:
 
 
 class Plant:
-    """Everything around the engine, and the engine itself between :meth:`running`'s entry and exit."""
+    """Everything around the engine, and the engine itself between :meth:`running`'s entry and exit.
 
-    def __init__(self, stored: list[Session] | None = None) -> None:
-        self.clock = FakeClock()
-        self.modules: dict[str, Module] = {}
-        self.api = Api(self.modules)
+    ``before``: the plant whose daemon was stopped; time, modules and API go on, and the journal is kept.
+    """
+
+    def __init__(self, before: Plant | None = None) -> None:
+        self.clock: FakeClock = before.clock if before else FakeClock()
+        self.modules: dict[str, Module] = before.modules if before else {}
+        self.api: Api = before.api if before else Api(self.modules)
         self.cables = Cables(self.api)
-        self.journal = MemoryJournal(stored)
+        self.journal = MemoryJournal(before.record.sessions() if before else [])
         self.feed = Feed()
-        self.record = Record(self.journal, self.feed, self.clock)
+        self.record: Record = Record(self.journal, self.feed, self.clock)
         plan = SitePlan(BOX, site_pop=ProofOfPossession(Secret("pop")))
         site = Site(self.cables, self.api, WillingBroker(), BlindWitness(), self.clock, plan)
-        self.supervisor = Supervisor(self.record, SessionRunner(site, self.record), self.clock)
+        self.gate = ApiGate(site.api, self.clock)
+        site = replace(site, api=self.gate)
+        runner = SessionRunner(site, self.record, Proofs(site.plan))
+        self.supervisor = Supervisor(self.record, runner, self.gate, self.clock)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plant]:

@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, depth: int = 4) -> None:
         self.clock = FakeClock()
-        self.journal = MemoryJournal()
+        self.journal = MemoryJournal([])
         self.feed = Feed(depth)
         self.record = Record(self.journal, self.feed, self.clock)
 
@@ -180,6 +180,13 @@ async def test_loading_takes_up_the_order_and_clamps_absurd_waits() -> None:
     assert [session.id for session in loaded] == ["s2", "s0", "s1"]
     assert loaded[0].hold is not None
     assert loaded[0].hold.until == bench.clock.now() + policy.BACKOFF_LAST
+
+
+async def test_sessions_are_in_the_order_of_their_latest_change() -> None:
+    bench = Bench()
+    first, second = await bench.record.begin(port(0)), await bench.record.begin(port(1))
+    await bench.record.add(first.id, Failed(Code.LINK_SILENT))
+    assert [session.id for session in bench.record.sessions()] == [second.id, first.id]
 
 
 async def test_the_latest_session_stands_for_its_module() -> None:

@@ -28,6 +28,7 @@ from ucm_provision.core.events import (
     Moved,
     PushIntended,
     PushIntent,
+    ReprovisionAsked,
     Seen,
     Verified,
 )
@@ -74,6 +75,7 @@ SENTENCES: dict[Event, str] = {
         f"PORT_BUSY: {FAILURES[Code.PORT_BUSY].sentence} (ttyUSB0) docs/OPERATIONS.md#port-busy"
     ),
     HoldCleared("an operator"): "Goes on: an operator.",
+    ReprovisionAsked(ENDPOINT, IDENTITY, "an operator"): "Provisioned anew, as an operator asked.",
     Absorbed("0a1b"): "It is the module of session 0a1b, which goes on here.",
     Cancelled("unplugged"): "Ended: unplugged.",
 }

@@ -21,6 +21,7 @@ from ucm_provision.core.events import (
     Moved,
     PushIntended,
     PushIntent,
+    ReprovisionAsked,
     Seen,
     Verified,
 )
@@ -72,6 +73,7 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Verified": st.builds(Verified, EVIDENCE),
     "Failed": st.builds(Failed, st.sampled_from(Code), WORDS, st.none() | TIMES),
     "HoldCleared": st.builds(HoldCleared, WORDS),
+    "ReprovisionAsked": st.builds(ReprovisionAsked, ENDPOINTS, IDENTITIES, WORDS),
     "Absorbed": st.builds(Absorbed, WORDS),
     "Cancelled": st.builds(Cancelled, WORDS),
 }
@@ -93,6 +95,7 @@ SESSIONS = st.builds(
     generation=st.none() | GENERATIONS,
     adopted=st.booleans(),
     managed_by=WORDS,
+    renew=st.booleans(),
     evidence=st.none() | EVIDENCE,
     hold=st.none() | HOLDS,
     attempt=st.integers(0, 10**6),

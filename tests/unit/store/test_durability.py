@@ -80,9 +80,12 @@ async def test_a_second_daemon_on_the_same_journal_is_refused_until_the_first_is
         await journal.close()
 
 
-async def test_it_is_locked_before_anything_was_written(path: Path, journal: Journal) -> None:
+async def test_it_is_locked_before_anything_was_written(path: Path) -> None:
+    await (await Journal.open(path)).close()  # makes it, so that the next daemon has nothing to write
+    journal = await Journal.open(path)
     with pytest.raises(UcmError, match="database is locked"):
         await Journal.open(path)
+    await journal.close()
 
 
 async def test_a_daemon_that_is_just_stopping_gets_its_moment(path: Path) -> None:
