@@ -24,7 +24,11 @@ help:
 demo: .venv/.demo
 	@$(BIN)/ucm-demo $(DEMO_ARGS)
 
-test: .venv/.dev system-packages
+# TEST_TIER=unit is the explicit smaller run, without system packages.
+ifneq ($(TEST_TIER),unit)
+test: system-packages
+endif
+test: .venv/.dev .venv/oracle/requirements.txt
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
 lint: .venv/.dev
@@ -44,7 +48,7 @@ lock: .venv/pyvenv.cfg
 	requirements/compile.sh $(BIN)/uv
 
 system-packages:
-	@tools/system-packages systemd-analyze:systemd
+	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto
 
 clean:
 	rm -rf .venv .demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
@@ -56,6 +60,10 @@ clean:
 
 .venv/.dev: .venv/pyvenv.cfg requirements/dev.txt pyproject.toml
 	@tools/install requirements/dev.txt $@
+
+# Espressif's own client, which the tests hold against the simulated module.
+.venv/oracle/requirements.txt: requirements/oracle.txt .venv/pyvenv.cfg
+	@tools/install-oracle
 
 .venv/pyvenv.cfg:
 	@tools/make-venv

@@ -83,7 +83,7 @@ class Daemon:
                 group.create_task(ports.run(self._supervisor.sight), name="discovery")
 
     def control(self) -> ControlApi:
-        return ControlApi(self.status, self.record.views, self._timeline)
+        return ControlApi(self.status, self.record, self._timeline, self._operator, self.feed)
 
     def status(self) -> StatusView:
         plan, pause = self._site.plan, self._supervisor.pause

@@ -87,6 +87,19 @@ class ModuleList(TypedDict):
     modules: list[ModuleView]
 
 
+class ModuleAnswer(TypedDict):
+    """The module after what was asked of it. The work itself goes on after the answer."""
+
+    module: ModuleView
+
+
+class ApproveRequest(TypedDict, total=False):
+    """``pop``: the proof of possession from the module's label; ``username``: where its verifier wants another."""
+
+    pop: str
+    username: str
+
+
 class ApiView(TypedDict):
     url: str
     site_id: str | None

@@ -1,5 +1,6 @@
 """The site's own X.509 authority: it signs the certificates of modules, of the witness and of the broker."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ucm_site_api.errors import SiteStartError
+from ucm_site_api.records import EndedCertificate
 from ucm_site_api.settings import KeyKind
 from ucm_site_api.state import write_private
 
@@ -93,18 +95,34 @@ class Authority:
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
         return _issued(key, builder.sign(self._key, hashes.SHA256()))
 
+    def revocation_list(self, ended: Iterable[EndedCertificate], now: datetime, validity: timedelta) -> bytes:
+        """A signed list of certificates that are no longer accepted, PEM. Brokers refuse everybody when it expires."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._certificate.subject)
+            .last_update(now - _BACKDATING)
+            .next_update(now + validity)
+            .add_extension(x509.CRLNumber(int(now.timestamp() * 1e6)), critical=False)
+            .add_extension(self._identifier(), critical=False)
+        )
+        for certificate in ended:
+            builder = builder.add_revoked_certificate(_revoked(certificate))
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def _identifier(self) -> x509.AuthorityKeyIdentifier:
+        own = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
     def _builder(
         self, common_name: str, key: PrivateKey, now: datetime, not_after: datetime, usage: x509.ObjectIdentifier
     ) -> x509.CertificateBuilder:
         issuer = self._certificate
         builder = _dated(_name(common_name), issuer.subject, key, now, not_after)
-        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        authority_identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
         return (
             builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(authority_identifier, critical=False)
+            .add_extension(self._identifier(), critical=False)
         )
 
     def _require_valid(self, now: datetime) -> None:
@@ -120,6 +138,11 @@ def serial_of(certificate: str) -> str:
         ValueError: not a certificate.
     """
     return f"{x509.load_pem_x509_certificate(certificate.encode()).serial_number:x}"
+
+
+def _revoked(certificate: EndedCertificate) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder().serial_number(int(certificate.serial, 16))
+    return builder.revocation_date(certificate.ended_at).build()
 
 
 def _create(key_file: Path, certificate_file: Path, kind: KeyKind, now: datetime) -> None:

@@ -46,6 +46,14 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
+class BrokerUnavailableError(ApiError):
+    """503: the broker did not do what the call needs. Nothing was written; asking again is safe."""
+
+    def __init__(self) -> None:
+        message = "The broker does not answer, so no credential can be issued now. Nothing was changed: ask again."
+        super().__init__(503, "service_unavailable", message, headers={"Retry-After": "5"})
+
+
 def error_response(error: ApiError) -> web.Response:
     """The platform's error envelope; the list in it is never empty, because clients take its first entry."""
     entry: dict[str, Any] = {"code": error.code, "message": error.message}

@@ -2,11 +2,13 @@
 
 import asyncio
 import unicodedata
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ucm_site_api.authority import Authority
+from ucm_site_api.brokers import Broker, MqttCredentials
 from ucm_site_api.errors import invalid_field
 from ucm_site_api.identifiers import normalize_hardware_id
 from ucm_site_api.messages import (
@@ -24,9 +26,6 @@ from ucm_site_api.settings import Settings, TimeSource
 
 _UCM_CHANNEL = "ucm"
 _MAX_NAME_LENGTH = 255
-
-MqttCredentials = PasswordCredentials | CertificateCredentials
-
 
 @dataclass(frozen=True)
 class Endpoints:
@@ -48,25 +47,43 @@ class FreshCredential:
 class Provisioner:
     """Answers the provisioning calls."""
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, registry: Registry, authority: Authority) -> None:
+    def __init__(
+        self, settings: Settings, endpoints: Endpoints, registry: Registry, authority: Authority, broker: Broker
+    ) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._registry = registry
         self._authority = authority
+        self._broker = broker
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def provision_ucm(self, wish: ProvisionUcm) -> ProvisionedUcm:
         """A UCM with fresh credentials; asked again for the same module, the same device.
 
         Raises:
-            ApiError: 400 a field is not acceptable, 409 and 422 as `Registry.enrol`.
+            ApiError: 400 a field is not acceptable, 409 and 422 as `Registry.enrol`, 503 the broker is away.
         """
         hardware_id = _hardware_id(wish.hardware_id)
         name = _device_name(wish.name)
         now = self._settings.now()
         fresh = await self._fresh_credential(hardware_id, wish.protocol, now)
         enrolment = Enrolment(wish.site_id, "HARDWARE_UCM", hardware_id, _UCM_CHANNEL, name, fresh.draft)
-        device, number = await self._registry.enrol(enrolment, now, self._settings.rotation_grace)
-        return ProvisionedUcm(self._config(device, fresh.reveal(number)), device.id, device.slug)
+        device, credentials = await self._enrol(enrolment, fresh)
+        return ProvisionedUcm(self._config(device, credentials), device.id, device.slug)
+
+    async def _enrol(self, enrolment: Enrolment, fresh: FreshCredential) -> tuple[Device, MqttCredentials]:
+        """Broker first, registry second: what is cut short in between is a client whose password nobody has."""
+        subject = enrolment.hardware_id
+        async with self._turn_of(subject):
+            number = await self._registry.next_number(subject)
+            credentials = fresh.reveal(number)
+            async with self._broker.admitted(subject, credentials):
+                now, grace = self._settings.now(), self._settings.rotation_grace
+                return await self._registry.enrol(enrolment, number, now, grace), credentials
+
+    def _turn_of(self, subject: str) -> asyncio.Lock:
+        """One call at a time for each module, so that the number that it is told stays free."""
+        return self._turns.setdefault(subject, asyncio.Lock())
 
     async def _fresh_credential(self, subject: str, protocol: Protocol, now: datetime) -> FreshCredential:
         if protocol == "MQTT":

@@ -23,7 +23,10 @@ class Site:
 
 @dataclass(frozen=True)
 class Device:
-    """A module's record. `updated_at` moves whenever it is provisioned."""
+    """A module's record. `updated_at` moves whenever it is provisioned.
+
+    `needs_reprovisioning`: the broker has lost the newest credential, so the module cannot connect with it.
+    """
 
     id: str
     site_id: str
@@ -35,6 +38,7 @@ class Device:
     protocol: Protocol
     created_at: datetime
     updated_at: datetime
+    needs_reprovisioning: bool
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,14 @@ class Enrolment:
     channel_id: str
     name: str
     credential: CredentialDraft
+
+
+@dataclass(frozen=True)
+class EndedCertificate:
+    """A certificate that is no longer accepted, though its own dates would still let it in."""
+
+    serial: str
+    ended_at: datetime
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from ucm_site_api import statements
 from ucm_site_api.errors import SiteStartError
-from ucm_site_api.records import Credential, CredentialDraft, Device, Enrolment, Page, Role, Site
+from ucm_site_api.records import Credential, CredentialDraft, Device, EndedCertificate, Enrolment, Page, Role, Site
 from ucm_site_api.schema import migrate
 
 P = ParamSpec("P")
@@ -73,23 +73,25 @@ class Registry:
         """The role of a token; None for a token that was never issued."""
         return await self._call(statements.role_of, token_digest)
 
-    async def enrol(self, enrolment: Enrolment, now: datetime, grace: timedelta) -> tuple[Device, int]:
-        """Record a module, new or known, with a fresh credential.
+    async def next_number(self, subject: str) -> int:
+        """The number of a subject's next credential; of use to a caller who alone gives this subject any."""
+        return await self._call(statements.next_number, subject)
+
+    async def enrol(self, enrolment: Enrolment, number: int, now: datetime, grace: timedelta) -> Device:
+        """Record a module, new or known, with a fresh credential of this number.
 
         A known module on the same site keeps its id, slug and name. Earlier credentials end `grace` after
         the first newer one was issued, however many follow.
 
-        Returns:
-            the device, and the number of its new credential.
-
         Raises:
             ApiError: 409 the hardware id belongs elsewhere, 422 there is no such site.
+            sqlite3.IntegrityError: the number is taken.
         """
-        return await self._call(statements.enrol, enrolment, now, grace)
+        return await self._call(statements.enrol, enrolment, number, now, grace)
 
     async def add_witness(self, subject: str, draft: CredentialDraft, now: datetime, grace: timedelta) -> int:
         """Record a credential that belongs to no device."""
-        return await self._call(statements.add_credential, subject, None, draft, now=now, grace=grace)
+        return await self._call(statements.add_witness, subject, draft, now, grace)
 
     async def device(self, reference: str) -> Device | None:
         """A device by id or slug; an id goes before a slug that reads the same."""
@@ -114,6 +116,26 @@ class Registry:
     async def revoke(self, subject: str, number: int, now: datetime) -> None:
         """End a credential at once."""
         await self._call(statements.revoke, subject, number, now)
+
+    async def next_end(self, now: datetime) -> datetime | None:
+        """When the next credential leaves its grace; None while none is in one."""
+        return await self._call(statements.next_end, now)
+
+    async def ended_certificates(self, now: datetime) -> list[EndedCertificate]:
+        """What a revocation list has to hold: ended, and not expired."""
+        return await self._call(statements.ended_certificates, now)
+
+    async def accepted_passwords(self, now: datetime) -> set[tuple[str, int]]:
+        """Subject and number of every password credential that has not ended."""
+        return await self._call(statements.accepted_passwords, now)
+
+    async def mark_lost(self, lost: set[tuple[str, int]]) -> list[str]:
+        """Mark exactly the devices whose newest credential is among these as needing to be provisioned again.
+
+        Returns:
+            hardware ids of devices that were not marked before.
+        """
+        return await self._call(statements.mark_lost, lost)
 
     async def _call(
         self,

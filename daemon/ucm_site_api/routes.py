@@ -120,6 +120,7 @@ def traffic_views(device: Device, presence: Presence) -> dict[str, Any]:
             "upstream_id": None,
             "hardware_id": device.hardware_id,
             "channel_id": device.channel_id,
+            "needs_reprovisioning": device.needs_reprovisioning,
         },
     }
 

@@ -44,6 +44,10 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX credential_of_device ON credential (device_id);
     """,
+    """
+    ALTER TABLE device ADD COLUMN needs_reprovisioning INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX credential_end ON credential (valid_until);
+    """,
 )
 
 

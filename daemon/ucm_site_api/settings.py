@@ -23,6 +23,17 @@ class TimeSource:
     port: int
 
 
+@dataclass(frozen=True)
+class Mosquitto:
+    """A mosquitto on this machine that `ucm-site-api broker bootstrap` set up in the same state folder.
+
+    `reload` is the command that makes it read its revocation list anew. Without one the process in its pid file
+    gets SIGHUP, which needs to be allowed: the same user, or root.
+    """
+
+    reload: tuple[str, ...] | None = None
+
+
 def utc_now() -> datetime:
     """The wall clock, aware and in UTC."""
     return datetime.now(UTC)
@@ -32,6 +43,7 @@ def utc_now() -> datetime:
 class Settings:
     """One server's settings. Port 0 in an address means any free port.
 
+    With mosquitto as `broker` the two MQTT addresses are the ones that it listens on.
     `public_host` is the name or address that modules connect to; without it the address of the TLS listener
     is given out. Without `time_sync` modules are told to ask this server. `now` is a seam for tests.
     """
@@ -41,6 +53,7 @@ class Settings:
     mqtt_listen: Address = ("127.0.0.1", 1883)
     mqtts_listen: Address = ("127.0.0.1", 8883)
     public_host: str | None = None
+    broker: Literal["embedded"] | Mosquitto = "embedded"
     site_name: str = "Site"
     site_timezone: str = "UTC"
     time_sync: TimeSource | None = None
@@ -57,6 +70,8 @@ class Settings:
             raise ConfigurationError("The site needs a name.")
         if self.rotation_grace < timedelta(0):
             raise ConfigurationError("The rotation grace cannot be negative.")
+        if self.broker != "embedded" and 0 in {self.mqtt_listen[1], self.mqtts_listen[1]}:
+            raise ConfigurationError("Name the ports that mosquitto listens on (--mqtt-listen, --mqtts-listen).")
         if not self.reachable_host:
             raise ConfigurationError(
                 "Name the host that modules connect to (--public-host): "

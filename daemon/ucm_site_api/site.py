@@ -2,21 +2,18 @@
 
 import asyncio
 import sqlite3
-import ssl
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import structlog
-
-from ucm_site_api.access import AccessControl
 from ucm_site_api.app import Services, build_application
 from ucm_site_api.authority import Authority
-from ucm_site_api.broker import SiteBroker
+from ucm_site_api.brokers import Broker, BrokerServices
+from ucm_site_api.embedded import EmbeddedBroker
 from ucm_site_api.errors import SiteStartError
-from ucm_site_api.messages import Protocol
+from ucm_site_api.mosquitto.broker import MosquittoBroker
 from ucm_site_api.presence import Presence
 from ucm_site_api.provisioning import Endpoints, Provisioner
 from ucm_site_api.random_secrets import digest_of, new_secret
@@ -25,17 +22,12 @@ from ucm_site_api.registry import Registry
 from ucm_site_api.routes import add_routes, device_view, traffic_views
 from ucm_site_api.serving import served
 from ucm_site_api.settings import Settings, TimeSource
-from ucm_site_api.sockets import bind, port_of
+from ucm_site_api.sockets import bind, local_host, port_of
 from ucm_site_api.state import StateFolder, write_private
-from ucm_site_api.tls import server_context
+from ucm_site_api.upkeep import cancelled, keep_ends
 from ucm_site_api.witness import write_witness
 
-log = structlog.get_logger(__name__)
-
 REGISTRY_FILE = "registry.sqlite"
-
-# How long a session may outlive its credential.
-_SWEEP_SECONDS = 60.0
 
 
 class SiteApi:
@@ -48,7 +40,6 @@ class SiteApi:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._resources = AsyncExitStack()
-        self._ports: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         """Start; when this returns, every listener answers and the files are written."""
@@ -69,22 +60,22 @@ class SiteApi:
     @property
     def url(self) -> str:
         """The base of the HTTP API, for a client on this machine."""
-        return f"http://{_local_host(self._settings.listen[0])}:{self._ports['http']}"
+        return f"http://{local_host(self._settings.listen[0])}:{self._http_port}"
 
     @property
     def mqtt_port(self) -> int:
         """The port of the plaintext listener."""
-        return self._ports["mqtt"]
+        return self._broker.ports["MQTT"]
 
     @property
     def mqtts_port(self) -> int:
         """The port of the TLS listener."""
-        return self._ports["mqtts"]
+        return self._broker.ports["MQTTS"]
 
     @property
     def time_source(self) -> TimeSource:
         """Where modules are told to get the time; this server, unless its settings name another."""
-        own = TimeSource("HTTP", self._settings.reachable_host, self._ports["http"])
+        own = TimeSource("HTTP", self._settings.reachable_host, self._http_port)
         return self._settings.time_sync or own
 
     @property
@@ -111,19 +102,19 @@ class SiteApi:
     async def revoke(self, hardware_id: str, number: int) -> None:
         """End a credential now, and the sessions that came with it."""
         await self._registry.revoke(hardware_id, number, self._settings.now())
-        await self.end_sessions_without_credential()
+        await self._broker.enforce_ends()
+        await self._broker.end_revoked_sessions(hardware_id)
 
-    async def end_sessions_without_credential(self) -> None:
-        """Disconnect clients whose credential ended while they were connected; done every minute by itself."""
-        await self._broker.end_sessions_without_credential()
+    async def enforce_ends(self) -> None:
+        """Make the broker refuse credentials that ended meanwhile; done by itself as each ends."""
+        await self._broker.enforce_ends()
 
     async def _start(self, resources: AsyncExitStack) -> None:
         settings = self._settings
         resources.callback(StateFolder(settings.state).close)
         http = resources.enter_context(bind(settings.listen, "HTTP"))
-        plain = resources.enter_context(bind(settings.mqtt_listen, "MQTT"))
-        tls = resources.enter_context(bind(settings.mqtts_listen, "MQTT over TLS"))
-        self._ports = {"http": port_of(http), "mqtt": port_of(plain), "mqtts": port_of(tls)}
+        self._http_port = port_of(http)
+        self._broker = _broker(settings, resources)
 
         self._registry = await Registry.open(settings.state / REGISTRY_FILE)
         resources.push_async_callback(self._registry.close)
@@ -132,20 +123,23 @@ class SiteApi:
         endpoints = self._endpoints()
         await write_witness(self.witness_file, settings, endpoints, self._registry, authority)
 
-        context = await asyncio.to_thread(_broker_context, settings, authority)
-        access = AccessControl(self._registry, settings.now)
-        self._broker = SiteBroker(plain, tls, context, access, self._presence.observe)
-        await self._broker.start()
-        resources.push_async_callback(self._broker.shutdown)
-        resources.push_async_callback(_cancelled, asyncio.create_task(_sweep(self._broker)))
+        broker_services = BrokerServices(self._registry, authority, settings.now, self._presence.observe)
+        await resources.enter_async_context(self._broker.serving(broker_services))
+        ends = asyncio.create_task(keep_ends(self._broker, self._registry, settings.now))
+        resources.push_async_callback(cancelled, ends)
 
-        provisioner = Provisioner(settings, endpoints, self._registry, authority)
+        provisioner = Provisioner(settings, endpoints, self._registry, authority, self._broker)
         services = Services(self._registry, provisioner, self._presence, settings.now)
         await resources.enter_async_context(served(build_application(services, add_routes), http))
 
     def _endpoints(self) -> Endpoints:
-        ports: dict[Protocol, int] = {"MQTT": self.mqtt_port, "MQTTS": self.mqtts_port}
-        return Endpoints(self._settings.reachable_host, ports, self.time_source)
+        return Endpoints(self._settings.reachable_host, self._broker.ports, self.time_source)
+
+
+def _broker(settings: Settings, resources: AsyncExitStack) -> Broker:
+    if settings.broker == "embedded":
+        return resources.enter_context(EmbeddedBroker.bound(settings))
+    return MosquittoBroker(settings, settings.broker)
 
 
 async def _founded(registry: Registry, settings: Settings, token_file: Path) -> Authority:
@@ -163,31 +157,3 @@ async def _founded(registry: Registry, settings: Settings, token_file: Path) -> 
         site = Site(str(uuid.uuid4()), settings.site_name.strip(), settings.site_timezone)
         await registry.found(site, digest_of(token), "INSTALLER", settings.now())
     return authority
-
-
-def _broker_context(settings: Settings, authority: Authority) -> ssl.SSLContext:
-    certificate_file = settings.state / "broker.pem"
-    issued = authority.issue_server(settings.reachable_host, settings.now())
-    write_private(certificate_file, (issued.private_key + issued.certificate).encode())
-    return server_context(certificate_file, authority.certificate)
-
-
-async def _sweep(broker: SiteBroker) -> None:
-    while True:
-        await asyncio.sleep(_SWEEP_SECONDS)
-        try:
-            await broker.end_sessions_without_credential()
-        except Exception:
-            # The next round may succeed, and a server that cannot read its registry says so in every answer.
-            log.exception("looking for ended credentials failed")
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-def _local_host(host: str) -> str:
-    if host in {"", "0.0.0.0", "::"}:
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

@@ -43,6 +43,13 @@ def port_of(listening: socket.socket) -> int:
     return port
 
 
+def local_host(host: str) -> str:
+    """How a client on this machine reaches a listener on `host`, in the form that URLs have."""
+    if host in {"", "0.0.0.0", "::"}:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
 def _refusal(address: Address, purpose: str, cause: OSError) -> SiteStartError:
     reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause)
     return SiteStartError(f"Cannot listen on {address[0]}:{address[1]} for {purpose}: {reason}.")

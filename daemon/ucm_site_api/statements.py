@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 
 from ucm_site_api.errors import ApiError
 from ucm_site_api.identifiers import slug_candidates
-from ucm_site_api.records import Credential, CredentialDraft, Device, Enrolment, Page, Role, Site
+from ucm_site_api.records import (
+    Credential,
+    CredentialDraft,
+    Device,
+    EndedCertificate,
+    Enrolment,
+    Page,
+    Role,
+    Site,
+)
 from ucm_site_api.timestamps import from_text, to_text
 
 
@@ -39,7 +48,7 @@ def role_of(db: sqlite3.Connection, token_digest: bytes) -> Role | None:
     return row["role"] if row else None
 
 
-def enrol(db: sqlite3.Connection, wish: Enrolment, now: datetime, grace: timedelta) -> tuple[Device, int]:
+def enrol(db: sqlite3.Connection, wish: Enrolment, number: int, now: datetime, grace: timedelta) -> Device:
     """A device, new or known, with one more credential."""
     home = _require_site(db, wish.site_id)
     known = _device_where(db, "hardware_id = ?", wish.hardware_id)
@@ -49,37 +58,49 @@ def enrol(db: sqlite3.Connection, wish: Enrolment, now: datetime, grace: timedel
         _require_same(known, wish, home)
         device_id = known.id
         db.execute(
-            "UPDATE device SET protocol = ?, updated_at = ? WHERE id = ?",
+            "UPDATE device SET protocol = ?, updated_at = ?, needs_reprovisioning = 0 WHERE id = ?",
             (wish.credential.protocol, to_text(_after(known.updated_at, now)), device_id),
         )
-    number = add_credential(db, wish.hardware_id, device_id, wish.credential, now=now, grace=grace)
+    _add_credential(db, wish.hardware_id, number, device_id, wish.credential, now=now, grace=grace)
     enrolled = _device_where(db, "id = ?", device_id)
     assert enrolled is not None  # this transaction wrote it
-    return enrolled, number
+    return enrolled
 
 
-def add_credential(
+def add_witness(db: sqlite3.Connection, subject: str, draft: CredentialDraft, now: datetime, grace: timedelta) -> int:
+    """Number and keep a credential that belongs to no device."""
+    number = next_number(db, subject)
+    _add_credential(db, subject, number, None, draft, now=now, grace=grace)
+    return number
+
+
+def next_number(db: sqlite3.Connection, subject: str) -> int:
+    """What the next credential of a subject is numbered."""
+    (last,) = db.execute("SELECT max(number) FROM credential WHERE subject = ?", (subject,)).fetchone()
+    return int(last or 0) + 1
+
+
+def _add_credential(
     db: sqlite3.Connection,
     subject: str,
+    number: int,
     device_id: str | None,
     draft: CredentialDraft,
     *,
     now: datetime,
     grace: timedelta,
-) -> int:
-    """Number and keep a credential; those before it that had no end yet get one."""
+) -> None:
+    """Keep a credential; those before it that had no end yet get one."""
     db.execute(
         "UPDATE credential SET valid_until = ? WHERE subject = ? AND valid_until IS NULL",
         (to_text(now + grace), subject),
     )
     row = (draft.serial, draft.password_digest, to_text(now), draft.not_after and to_text(draft.not_after))
-    (number,) = db.execute(
+    db.execute(
         "INSERT INTO credential (subject, number, device_id, protocol, serial, password_digest, issued_at, not_after)"
-        " SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7 FROM credential WHERE subject = ?1"
-        " RETURNING number",
-        (subject, device_id, draft.protocol, *row),
-    ).fetchone()
-    return int(number)
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (subject, number, device_id, draft.protocol, *row),
+    )
 
 
 def device(db: sqlite3.Connection, reference: str) -> Device | None:
@@ -124,6 +145,42 @@ def revoke(db: sqlite3.Connection, subject: str, number: int, now: datetime) -> 
     )
 
 
+def next_end(db: sqlite3.Connection, now: datetime) -> datetime | None:
+    """When the next credential leaves its grace."""
+    (end,) = db.execute("SELECT min(valid_until) FROM credential WHERE valid_until > ?", (to_text(now),)).fetchone()
+    return from_text(end) if end else None
+
+
+def ended_certificates(db: sqlite3.Connection, now: datetime) -> list[EndedCertificate]:
+    """Certificates that have ended before the date that is written in them."""
+    rows = db.execute(
+        "SELECT serial, valid_until FROM credential WHERE serial IS NOT NULL AND valid_until <= ?1 AND not_after > ?1"
+        " ORDER BY serial",
+        (to_text(now),),
+    )
+    return [EndedCertificate(serial, from_text(end)) for serial, end in rows]
+
+
+def accepted_passwords(db: sqlite3.Connection, now: datetime) -> set[tuple[str, int]]:
+    """Subject and number of every password that has not ended."""
+    rows = db.execute(
+        "SELECT subject, number FROM credential"
+        " WHERE password_digest IS NOT NULL AND (valid_until IS NULL OR valid_until > ?)",
+        (to_text(now),),
+    )
+    return {(subject, number) for subject, number in rows}
+
+
+def mark_lost(db: sqlite3.Connection, lost: set[tuple[str, int]]) -> list[str]:
+    """Keep which devices have lost their newest credential; returns those that were not known to have."""
+    needing = {subject for subject, number in lost if number + 1 == next_number(db, subject)}
+    rows = db.execute("SELECT hardware_id FROM device WHERE needs_reprovisioning")
+    known = {row["hardware_id"] for row in rows}
+    changes = [(True, subject) for subject in needing - known] + [(False, subject) for subject in known - needing]
+    db.executemany("UPDATE device SET needs_reprovisioning = ? WHERE hardware_id = ?", changes)
+    return sorted(needing - known)
+
+
 def _require_site(db: sqlite3.Connection, site_id: str | None) -> str:
     home = first_site(db) if site_id is None else site(db, site_id)
     if home is None:
@@ -148,7 +205,8 @@ def _insert_device(db: sqlite3.Connection, wish: Enrolment, home: str, now: date
     device_id = str(uuid.uuid4())
     for slug in slug_candidates(wish.name):
         added = db.execute(
-            "INSERT INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (site_id, slug) DO NOTHING",
+            "INSERT INTO device (id, site_id, type, hardware_id, channel_id, name, slug, protocol, created_at, updated_at)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (site_id, slug) DO NOTHING",
             (
                 device_id,
                 home,
@@ -182,6 +240,7 @@ def _device(row: sqlite3.Row) -> Device:
     columns = dict(row)
     for name in ("created_at", "updated_at"):
         columns[name] = from_text(columns[name])
+    columns["needs_reprovisioning"] = bool(columns["needs_reprovisioning"])
     return Device(**columns)
 
 

@@ -3,7 +3,7 @@
 from ucm_sim.clock import Clock, ScaledClock, SystemClock
 from ucm_sim.identity import Attached, Identity
 from ucm_sim.serial_module import SerialModule
-from ucm_sim.srp import Verifier, VerifierForm, make_verifier
+from ucm_sim.srp import Verifier, VerifierForm
 
 __all__ = [
     "Attached",
@@ -14,5 +14,4 @@ __all__ = [
     "SystemClock",
     "Verifier",
     "VerifierForm",
-    "make_verifier",
 ]

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import termios
 import tty
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -39,7 +38,7 @@ class SerialLine:
 
     `received(data)` gets what a host sent. What the module writes while no host has the terminal open is
     lost, as on a real port. `opened()` is called when a host opens the terminal and none had it open:
-    there a development board's reset circuit would act.
+    there a development board's reset circuit would act. `closed()` is called when the last one has left.
     """
 
     def __init__(
@@ -47,8 +46,10 @@ class SerialLine:
         link: Path,
         baud: int,
         clock: Clock,
+        *,
         received: Callable[[bytes], None],
         opened: Callable[[], None],
+        closed: Callable[[], None],
     ) -> None:
         self._link = link
         self._received = received
@@ -56,13 +57,14 @@ class SerialLine:
         self._from_host = Wire(clock, baud)
         self._queue = bytearray()
         self._queued = asyncio.Event()
-        self._master, self._slave = os.openpty()
-        # Raw, or the terminal would echo and translate line ends before a host has had its say.
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self.terminal = Path(os.ttyname(self._slave))
-        self._presence = HostPresence(self.terminal, opened, self._host_left)
+        self._master, self.terminal = _raw_terminal()
+        self._presence = HostPresence(self._master, self.terminal, opened, closed)
         self._publish_link()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a host has the terminal open."""
+        return self._presence.present
 
     async def run(self) -> None:
         """Carry bytes until cancelled."""
@@ -90,16 +92,24 @@ class SerialLine:
                 self._link.unlink()
         self._presence.close()
         os.close(self._master)
-        os.close(self._slave)
 
     async def _receive(self) -> None:
         while True:
+            await self._presence.noticed.wait()
             await _when_readable(self._master)
             # An opening is older than the bytes that came through it.
             self._presence.catch_up()
-            data = os.read(self._master, self._from_host.piece)
+            data = self._read()
             await self._from_host.carry(len(data))
             self._received(data)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._master, self._from_host.piece)
+        except OSError:
+            # EIO: all is read, and nobody has the terminal open any more.
+            self._presence.noticed.clear()
+            return b""
 
     async def _transmit(self) -> None:
         while True:
@@ -118,16 +128,23 @@ class SerialLine:
             except BlockingIOError:
                 await _when_writable(self._master)
 
-    def _host_left(self) -> None:
-        # What this host did not read is not for the next one.
-        self._queue.clear()
-        termios.tcflush(self._slave, termios.TCIFLUSH)
-
     def _publish_link(self) -> None:
         fresh = self._link.with_name(f".{self._link.name}.new")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(self.terminal)
         fresh.replace(self._link)
+
+
+def _raw_terminal() -> tuple[int, Path]:
+    """Master and name of a new terminal, whose slave nobody has open."""
+    master, slave = os.openpty()
+    # Raw, or the terminal would echo and translate line ends before a host has had its say. The kernel
+    # keeps the setting as long as the master is open.
+    tty.setraw(slave)
+    terminal = Path(os.ttyname(slave))
+    os.close(slave)
+    os.set_blocking(master, False)
+    return master, terminal
 
 
 def _when_readable(descriptor: int) -> Awaitable[None]:

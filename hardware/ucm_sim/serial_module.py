@@ -78,19 +78,27 @@ class SerialModule:
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
-        raised: BaseException | None,
-        trace: TracebackType | None,
+        _kind: type[BaseException] | None,
+        _raised: BaseException | None,
+        _trace: TracebackType | None,
     ) -> None:
         await self.unplug()
-        await self._tasks.__aexit__(kind, raised, trace)
+        # Without the exception, which would come out wrapped in a group.
+        await self._tasks.__aexit__(None, None, None)
 
     async def plug(self, link: Path | None = None) -> None:
         """Put the cable in, perhaps under another name; powers the module on if it was off."""
         if self._line is not None:
             raise RuntimeError("the cable is in already")
         self.link = link or self.link
-        self._line = SerialLine(self.link, self._baud, self._clock, self._receive, self._opened)
+        self._line = SerialLine(
+            self.link,
+            self._baud,
+            self._clock,
+            received=self._receive,
+            opened=self._opened,
+            closed=self._board.changed,
+        )
         self._carrying = self._tasks.create_task(self._line.run())
         if self._powered is None:
             self._powered = self._tasks.create_task(self._board.run())
@@ -114,7 +122,7 @@ class SerialModule:
     async def until(self, condition: Callable[["SerialModule"], bool], timeout: float) -> None:  # noqa: ASYNC109 - reads as a sentence in tests
         """Wait until a condition of this module holds; raises TimeoutError after real seconds.
 
-        The condition is looked at when something changes: link, trial, boots, frames, identify.
+        The condition is looked at when something changes: link, trial, boots, frames, identify, port.
         """
         await self._board.until(lambda: condition(self), timeout)
 
@@ -124,6 +132,11 @@ class SerialModule:
     def answers(self) -> bool:
         """Whether the firmware runs: powered, and booted."""
         return self._board.firmware is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a host has the port open."""
+        return self._line is not None and self._line.is_open
 
     @property
     def phase(self) -> pb.Phase.ValueType:
@@ -196,6 +209,7 @@ class SerialModule:
     def _opened(self) -> None:
         if self._reset_on_open:
             self._board.pull_reset_pin()
+        self._board.changed()
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

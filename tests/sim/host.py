@@ -125,6 +125,8 @@ class Port:
     def _read(self) -> None:
         try:
             data = os.read(self._descriptor, 4096)
+        except BlockingIOError:
+            return
         except OSError:
             data = b""
         if data:
@@ -158,12 +160,12 @@ class Host:
         self._received = bytearray()
 
     async def exchange(self, frame: bytes, seq: int, timeout_s: float = REPLY_TIMEOUT_S) -> bytes:
-        """Send a frame, again every second as the protocol allows, and return the body of its response."""
+        """Send a frame, again every quarter of a second, and return the body of its response."""
         async with asyncio.timeout(timeout_s):
             while True:
                 self.port.write(frame)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1.0):
+                    async with asyncio.timeout(0.25):
                         return await self._response(seq)
 
     async def _response(self, seq: int) -> bytes:

@@ -137,7 +137,7 @@ class NtpServer(asyncio.DatagramProtocol):
         self._ahead_s, self._stratum = ahead_s, stratum
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         assert data[0] & 7 == 3

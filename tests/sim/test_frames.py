@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from cobs import cobs  # type: ignore[import-untyped]  # the package has no stubs
+from cobs import cobs
 from hypothesis import given
 from hypothesis import strategies as st
 

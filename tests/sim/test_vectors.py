@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.sim.sample import HARDWARE_ID
 from tests.sim.rig import TransactionRig
+from tests.sim.sample import HARDWARE_ID
 from ucm_sim.faults import EndpointError, EspErr
 from ucm_sim.frames import Request, RequestScanner, encode_response
 from ucm_sim.messages import ucm_link_pb2 as pb

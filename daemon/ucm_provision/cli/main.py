@@ -1,16 +1,19 @@
-"""ucmctl: what the daemon knows, on the command line."""
+"""ucmctl: what the daemon knows and what it may be asked, on the command line."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import click
 
 from ucm_provision.cli.client import ControlClient, DaemonError
+from ucm_provision.cli.label import read_label
 from ucm_provision.cli.text import list_text, show_text, status_text
-from ucm_provision.core.errors import UcmError
+from ucm_provision.cli.watch import Watcher
+from ucm_provision.core.errors import Code, UcmError
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
 
@@ -20,7 +23,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's
 @click.version_option(package_name="ucm-provisiond")
 @click.pass_context
 def ucmctl(context: click.Context, socket: str | None) -> None:
-    """Shows what ucm-provisiond does with the modules of this site."""
+    """Shows what ucm-provisiond does with the modules of this site, and asks it for more."""
     context.obj = ControlClient(socket)
 
 
@@ -62,6 +65,70 @@ def show(client: ControlClient, module: str, as_json: bool) -> None:
     """
     answer = client.get("modules", module)
     _print(answer if as_json else show_text(answer))
+
+
+@ucmctl.command()
+@_json
+@click.pass_obj
+def watch(client: ControlClient, as_json: bool) -> None:
+    """The modules as they change, until Ctrl-C.
+
+    Example: ucmctl watch
+    """
+    watcher = Watcher(as_json=as_json, clear=sys.stdout.isatty())
+    with suppress(KeyboardInterrupt):
+        for name, data in client.events():
+            for text in watcher.see(name, data):
+                click.echo(text)
+        raise UcmError(Code.DAEMON_UNREACHABLE, "it ended the stream")
+
+
+@ucmctl.command()
+@click.argument("module")
+@_json
+@click.pass_obj
+def retry(client: ControlClient, module: str, as_json: bool) -> None:
+    """Lets a module go on now, whatever it waits for.
+
+    Example: ucmctl retry boiler-room
+    """
+    _print_module(client.post("modules", module, "retry"), as_json)
+
+
+@ucmctl.command()
+@click.argument("module")
+@click.option(
+    "--pop-file",
+    type=click.File(encoding="utf-8"),
+    help="A file with the proof of possession from the module's label, or Espressif's QR JSON. - asks for it.",
+)
+@_json
+@click.pass_obj
+def approve(client: ControlClient, module: str, pop_file: TextIO | None, as_json: bool) -> None:
+    """Lets a module be provisioned, with the proof of possession from its label if one is needed.
+
+    It is never an argument: arguments are seen by everybody on the machine.
+
+    Example: ucmctl approve ttyUSB0 --pop-file label.txt
+    """
+    body = read_label(pop_file) if pop_file else None
+    _print_module(client.post("modules", module, "approve", body=body), as_json)
+
+
+@ucmctl.command()
+@click.argument("module")
+@_json
+@click.pass_obj
+def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
+    """Provisions a module anew: the same device, fresh credentials and the present configuration.
+
+    Example: ucmctl reprovision boiler-room
+    """
+    _print_module(client.post("modules", module, "reprovision"), as_json)
+
+
+def _print_module(answer: Any, as_json: bool) -> None:
+    _print(answer if as_json else list_text([answer["module"]]))
 
 
 def _print(answer: Any) -> None:

@@ -1,7 +1,7 @@
 """The control socket: the daemon's public interface, HTTP and JSON over a Unix socket.
 
-Its shapes are those of :mod:`ucm_provision.wire`. Who may connect is decided by the socket's mode and
-group alone.
+Its shapes are those of :mod:`ucm_provision.wire`. Who may connect, and so who may ask for anything, is
+decided by the socket's mode and group alone; the journal keeps who it was.
 """
 
 from __future__ import annotations
@@ -17,13 +17,29 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from ucm_provision.control.events import EventStreams
+from ucm_provision.control.peer import actor
+from ucm_provision.core import policy
 from ucm_provision.core.errors import FAILURES, Code, UcmError
-from ucm_provision.wire import ErrorAnswer, ErrorBody, ModuleDetail, ModuleList, ModuleView, StatusView, TimelineEntry
+from ucm_provision.core.model import ProofOfPossession
+from ucm_provision.core.secret import Secret
+from ucm_provision.engine.feed import Feed
+from ucm_provision.engine.operator import Operator
+from ucm_provision.engine.record import Record
+from ucm_provision.wire import (
+    ErrorAnswer,
+    ErrorBody,
+    ModuleAnswer,
+    ModuleDetail,
+    ModuleList,
+    ModuleView,
+    StatusView,
+    TimelineEntry,
+)
 
 log = structlog.get_logger()
 
 Status = Callable[[], StatusView]
-Modules = Callable[[], list[ModuleView]]
 Timeline = Callable[[str], Awaitable[list[TimelineEntry]]]
 
 _SOCKET_MODE = 0o660
@@ -32,31 +48,76 @@ _STATUS_CODES = {404: Code.REQUEST_INVALID, 405: Code.REQUEST_INVALID}
 
 
 class ControlApi:
-    """Answers what the daemon knows. Reads only; the answers are whole snapshots."""
+    """Answers what the daemon knows, streams what changes, and passes on what an operator asks."""
 
-    def __init__(self, status: Status, modules: Modules, timeline: Timeline) -> None:
+    def __init__(self, status: Status, record: Record, timeline: Timeline, operator: Operator, feed: Feed) -> None:
         self._status = status
-        self._modules = modules
+        self._record = record
         self._timeline = timeline
+        self._operator = operator
+        self._events = EventStreams(feed, record.views)
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[_errors])
+        app = web.Application(middlewares=[_errors], client_max_size=policy.CONTROL_BODY_LARGEST)
+        app.on_shutdown.append(self._events.end)
         app.router.add_get("/v1/status", self._get_status)
+        app.router.add_get("/v1/events", self._events.answer)
         app.router.add_get("/v1/modules", self._get_modules)
-        app.router.add_get("/v1/modules/{module}", self._get_module)
+        # Spelt out, because aiohttp's own pattern takes no braces, and a module may be named "Tank {1}".
+        app.router.add_get("/v1/modules/{module:[^/]+}", self._get_module)
+        app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
+        app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
+        app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
         return app
 
     async def _get_status(self, _: web.Request) -> web.Response:
-        return _json(self._status())
+        return json_answer(self._status())
 
     async def _get_modules(self, request: web.Request) -> web.Response:
         state = request.query.get("state", "").upper()
-        modules = [module for module in self._modules() if state in ("", module["milestone"])]
-        return _json(ModuleList(modules=modules))
+        modules = [module for module in self._record.views() if state in ("", module["milestone"])]
+        return json_answer(ModuleList(modules=modules))
 
     async def _get_module(self, request: web.Request) -> web.Response:
-        module = find(self._modules(), request.match_info["module"])
-        return _json(ModuleDetail(module=module, timeline=await self._timeline(module["session"])))
+        module = self._named(request)
+        return json_answer(ModuleDetail(module=module, timeline=await self._timeline(module["session"])))
+
+    async def _retry(self, request: web.Request) -> web.Response:
+        session_id = self._named(request)["session"]
+        await self._operator.retry(session_id, actor(request))
+        return self._module(session_id)
+
+    async def _approve(self, request: web.Request) -> web.Response:
+        session_id = self._named(request)["session"]
+        await self._operator.approve(session_id, _proof(await request.read()), actor(request))
+        return self._module(session_id)
+
+    async def _reprovision(self, request: web.Request) -> web.Response:
+        return self._module(await self._operator.reprovision(self._named(request)["session"], actor(request)))
+
+    def _named(self, request: web.Request) -> ModuleView:
+        return find(self._record.views(), request.match_info["module"])
+
+    def _module(self, session_id: str) -> web.Response:
+        return json_answer(ModuleAnswer(module=self._record.view(self._record.session(session_id))))
+
+
+def _proof(body: bytes) -> ProofOfPossession | None:
+    """The proof of possession in an approval, if one is given. No error ever repeats it."""
+    try:
+        request = msgspec.json.decode(body or b"{}", type=_Approval)
+    except msgspec.DecodeError:
+        raise UcmError(Code.REQUEST_INVALID, "expected a JSON object with pop and username as strings") from None
+    if not request.pop:
+        return None
+    if len(request.pop) > policy.POP_LONGEST or not 0 < len(request.username) <= policy.POP_LONGEST:
+        raise UcmError(Code.REQUEST_INVALID, f"pop and username have at most {policy.POP_LONGEST} characters")
+    return ProofOfPossession(Secret(request.pop), request.username)
+
+
+class _Approval(msgspec.Struct, forbid_unknown_fields=True):
+    pop: str = ""
+    username: str = "wifiprov"
 
 
 def find(modules: list[ModuleView], wanted: str) -> ModuleView:
@@ -97,10 +158,13 @@ async def _errors(
 
 
 def _error(error: UcmError, status: int) -> web.Response:
-    return _json(ErrorAnswer(error=ErrorBody(code=error.code.value, message=str(error))), status)
+    return json_answer(ErrorAnswer(error=ErrorBody(code=error.code.value, message=str(error))), status)
 
 
-def _json(body: StatusView | ModuleList | ModuleDetail | ErrorAnswer, status: int = 200) -> web.Response:
+Body = StatusView | ModuleList | ModuleDetail | ModuleAnswer | ErrorAnswer
+
+
+def json_answer(body: Body, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
@@ -123,16 +187,23 @@ async def serve(api: ControlApi, path: Path) -> AsyncIterator[None]:
 
 
 def _listen(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX)
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _remove_stale(path)
+        return _bound(path)
+    except OSError as error:
+        raise UcmError(Code.CONTROL_UNUSABLE, f"{path}: {error.strerror or error}") from error
+
+
+def _bound(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    try:
         listener.bind(str(path))
         path.chmod(_SOCKET_MODE)
         _hand_to_operators(path)
-    except OSError as error:
+    except BaseException:
         listener.close()
-        raise UcmError(Code.CONTROL_UNUSABLE, f"{path}: {error.strerror or error}") from error
+        raise
     return listener
 
 

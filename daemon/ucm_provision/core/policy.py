@@ -73,6 +73,10 @@ UDEV_BUFFER = 1024 * 1024
 SIGHTINGS_KEPT = 1024
 SESSIONS_AT_ONCE = 16
 FEED_QUEUE = 1024
+# Often enough that a listener which has gone is noticed, seldom enough to cost nothing.
+FEED_HEARTBEAT = 15.0
+CONTROL_BODY_LARGEST = 4096
+POP_LONGEST = 128
 PAUSE_ALL_SECONDS = 60.0
 STOP_DEADLINE = 5.0
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from enum import Enum, auto
 from pathlib import Path
 
 from ucm_provision.core import policy
@@ -19,17 +20,31 @@ from ucm_provision.core.ports import Clock
 Sight = Callable[[Sighting], Awaitable[None]]
 
 
+class Claim(Enum):
+    """What somebody else who finds ports says about a device node."""
+
+    NONE = auto()
+    UNDECIDED = auto()
+    TAKEN = auto()
+
+
+def nobody_claims(_number: int) -> Claim:
+    return Claim.NONE
+
+
 class StaticPorts:
     """Watches the absolute names that match any of ``patterns`` (shell wildcards), in the order given.
 
     A device node is one endpoint, however many names it has: the name it was first seen under. Its
     key is its resolved path, device number and change time, so a node that was made anew at the same
-    address is a new plug.
+    address is a new plug. A node that another finder has is left to it: ``claim`` (called in a thread)
+    tells for a device number.
     """
 
-    def __init__(self, patterns: Sequence[str], clock: Clock) -> None:
+    def __init__(self, patterns: Sequence[str], clock: Clock, claim: Callable[[int], Claim] = nobody_claims) -> None:
         self._patterns = tuple(patterns)
         self._clock = clock
+        self._claim = claim
         self._present: dict[str, Endpoint] = {}
 
     async def look(self, sight: Sight) -> None:
@@ -63,13 +78,21 @@ class StaticPorts:
         return names
 
     def _key(self, name: str) -> str | None:
-        """None for what is no port, or not yet one: udev sets a new node's rights only after making it."""
+        """None for what is no port, not yet one, or somebody else's."""
         try:
             node = Path(name).stat()
         except OSError:  # gone between the listing and the look
             return None
-        age = self._clock.now() - node.st_ctime
-        unready = not os.access(name, os.R_OK | os.W_OK) and 0 <= age < policy.OPEN_RETRY
-        if unready or not stat.S_ISCHR(node.st_mode):
+        if not stat.S_ISCHR(node.st_mode):
+            return None
+        claim = self._claim(node.st_rdev)
+        if claim is Claim.TAKEN or (self._is_fresh(node) and self._is_unready(name, claim)):
             return None
         return f"{os.path.realpath(name)}:{node.st_rdev}:{node.st_ctime_ns}"
+
+    def _is_fresh(self, node: os.stat_result) -> bool:
+        return 0 <= self._clock.now() - node.st_ctime < policy.OPEN_RETRY
+
+    def _is_unready(self, name: str, claim: Claim) -> bool:
+        """udev sets a new node's rights, and says what it is, only after the kernel has made it."""
+        return claim is Claim.UNDECIDED or not os.access(name, os.R_OK | os.W_OK)

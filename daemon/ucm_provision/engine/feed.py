@@ -53,8 +53,12 @@ class Listener:
             self._overrun = True
         return not self._overrun
 
+    async def next(self) -> ModuleView:
+        """The next view. Raises OverrunError after the last one before a gap; a cancelled call loses none."""
+        if self._overrun and self._queue.empty():
+            raise OverrunError
+        return await self._queue.get()
+
     async def __aiter__(self) -> AsyncIterator[ModuleView]:
-        """Raises OverrunError after the last view before the gap."""
-        while not (self._overrun and self._queue.empty()):
-            yield await self._queue.get()
-        raise OverrunError
+        while True:
+            yield await self.next()

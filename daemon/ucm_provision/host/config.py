@@ -64,6 +64,7 @@ class BrokerSection(_Section, frozen=True):
 
 
 class UsbSection(_Section, frozen=True):
+    udev: bool = True
     globs: list[str] = []
     baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115200
 

@@ -28,14 +28,13 @@ SCHEMA_VERSION = 1
 # Seconds that a daemon which is just stopping gets to let go of its journal.
 _LOCK_DEADLINE = 1.0
 # A second daemon on the same journal would push what this one knows nothing of, so it must not start. The
-# operating system takes the lock back with the process: a killed daemon leaves none behind.
+# operating system takes the lock back with the process: a killed daemon leaves none behind. In this order the
+# lock is taken with the first look at the file (https://www.sqlite.org/wal.html, section 8).
 _SETTINGS = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
-BEGIN EXCLUSIVE;
-COMMIT;
 """
 
 _SCHEMA = """

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.control.known_modules import FIRST, PUMP_WAITS, SECOND, KnownModules, named, plant
+from tests.unit.control.known_modules import FIRST, PUMP_WAITS, SECOND, KnownModules, control_api, named, plant
 from ucm_provision.cli.client import ControlClient, DaemonError
-from ucm_provision.control.api import ControlApi, serve
+from ucm_provision.control.api import serve
 from ucm_provision.core.errors import Exit, UcmError
 
 UCMCTL = Path(sys.executable).with_name("ucmctl")
@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def known(path: Path) -> AsyncIterator[KnownModules]:
     known = plant()
-    async with serve(ControlApi(known.status, known.views, known.timeline), path):
+    async with serve(control_api(known), path):
         yield known
 
 

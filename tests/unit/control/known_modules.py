@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ucm_provision.control.api import ControlApi, Status
 from ucm_provision.core.errors import Code, explain
 from ucm_provision.core.events import (
     ArgumentsFixed,
@@ -24,6 +25,8 @@ from ucm_provision.core.model import (
     ProvisionArguments,
     Source,
 )
+from ucm_provision.engine.feed import Feed
+from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.views import module_view, timeline_entry
 from ucm_provision.wire import API_VERSION, ApiView, ModuleView, PauseView, StatusView, TimelineEntry
 
@@ -90,3 +93,9 @@ def plant() -> KnownModules:
 
 
 PUMP_WAITS = explain(Code.BROKER_TLS_UNTRUSTED, "self-signed")
+
+
+def control_api(known: KnownModules, status: Status | None = None) -> ControlApi:
+    """The real API over what is known. Nobody asks it to act: that needs a daemon, and is tested with one."""
+    nobody = Operator(known, None, None)  # type: ignore[arg-type]
+    return ControlApi(status or known.status, known, known.timeline, nobody, Feed())  # type: ignore[arg-type]

@@ -11,13 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.unit.control.known_modules import FIRST, SECOND, KnownModules, plant
-from ucm_provision.control.api import ControlApi, find, serve
+from tests.unit.control.known_modules import FIRST, SECOND, control_api, plant
+from ucm_provision.control.api import find, serve
 from ucm_provision.core.errors import Code, Exit, UcmError
-
-
-def control(known: KnownModules) -> ControlApi:
-    return ControlApi(known.status, known.views, known.timeline)
 
 
 @pytest.fixture
@@ -28,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def client(path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     async with (
-        serve(control(plant()), path),
+        serve(control_api(plant()), path),
         aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(str(path))) as session,
     ):
         yield session
@@ -89,7 +85,7 @@ async def test_what_goes_wrong_inside_is_not_told_outside(path: Path, capsys: py
         raise ZeroDivisionError("canary-5f1c")
 
     async with (
-        serve(ControlApi(broken, known.views, known.timeline), path),
+        serve(control_api(known, status=broken), path),
         aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(str(path))) as client,
     ):
         status, answer = await ask(client, "/v1/status")
@@ -146,7 +142,7 @@ def test_an_ambiguous_module_names_the_candidates() -> None:
 
 async def unusable(path: Path) -> str:
     with pytest.raises(UcmError) as refused:
-        async with serve(control(plant()), path):
+        async with serve(control_api(plant()), path):
             pytest.fail("it must not be opened")
     assert (refused.value.code, refused.value.failure.exit_status) == (Code.CONTROL_UNUSABLE, Exit.CONFIG)
     return refused.value.detail
@@ -159,7 +155,7 @@ def mode(path: Path) -> int:
 async def test_only_owner_and_group_may_speak_to_the_daemon(path: Path) -> None:
     umask = os.umask(0)
     try:
-        async with serve(control(plant()), path):
+        async with serve(control_api(plant()), path):
             assert (mode(path), mode(path.parent)) == (0o660, 0o755)
     finally:
         os.umask(umask)
@@ -168,7 +164,7 @@ async def test_only_owner_and_group_may_speak_to_the_daemon(path: Path) -> None:
 
 async def test_a_socket_that_a_killed_daemon_left_is_replaced(path: Path) -> None:
     left_behind(path)
-    async with serve(control(plant()), path), aiohttp.UnixConnector(str(path)) as connector:
+    async with serve(control_api(plant()), path), aiohttp.UnixConnector(str(path)) as connector:
         client = aiohttp.ClientSession("http://localhost", connector=connector, connector_owner=False)
         async with client:
             assert (await ask(client, "/v1/status"))[0] == 200

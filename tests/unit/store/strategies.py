@@ -58,7 +58,7 @@ EVIDENCE = st.builds(
     TIMES,
 )
 HOLDS = st.builds(Hold, st.sampled_from(Waits), st.sampled_from(Code), WORDS, st.none() | TIMES)
-WARNINGS = st.lists(WORDS, max_size=3).map(tuple)
+SEVERAL_WORDS = st.lists(WORDS, max_size=3).map(tuple)
 
 EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Seen": st.builds(Seen, ENDPOINTS),
@@ -66,7 +66,7 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Identified": st.builds(Identified, IDENTITIES),
     "ArgumentsFixed": st.builds(ArgumentsFixed, ARGUMENTS),
     "DeviceAdded": st.builds(DeviceAdded, WORDS, WORDS),
-    "Checked": st.builds(Checked, WARNINGS),
+    "Checked": st.builds(Checked, SEVERAL_WORDS),
     "PushIntended": st.builds(PushIntended, INTENTS),
     "Committed": st.builds(Committed, GENERATIONS),
     "Adopted": st.builds(Adopted, WORDS, WORDS, GENERATIONS, WORDS),
@@ -90,11 +90,12 @@ SESSIONS = st.builds(
     arguments=st.none() | ARGUMENTS,
     device_id=WORDS,
     slug=WORDS,
-    warnings=WARNINGS,
+    warnings=SEVERAL_WORDS,
     intent=st.none() | INTENTS,
     generation=st.none() | GENERATIONS,
     adopted=st.booleans(),
     managed_by=WORDS,
+    formerly=SEVERAL_WORDS,
     renew=st.booleans(),
     evidence=st.none() | EVIDENCE,
     hold=st.none() | HOLDS,
