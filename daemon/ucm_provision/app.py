@@ -169,10 +169,13 @@ def _api(settings: config.Configuration) -> HttpProvisioningApi:
 def _read_token(path: Path, missing: Code) -> Secret[str]:
     """Read anew for every call, so that a replaced token takes effect at once."""
     try:
-        return Secret(path.read_text(encoding="ascii").strip())
+        token = path.read_text(encoding="ascii").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not plain text"
         raise UcmError(missing, f"{path}: {why}") from error
+    if not token:
+        raise UcmError(missing, f"{path}: its first line is empty")
+    return Secret(token)
 
 
 def _check(settings: config.Configuration) -> ConnectionCheck:

@@ -1,6 +1,7 @@
-"""The command line: `ucm-site-api serve` and `ucm-site-api token create`."""
+"""The command line: `ucm-site-api serve`, `ucm-site-api token create` and `ucm-site-api broker bootstrap`."""
 
 import asyncio
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -11,12 +12,13 @@ import click
 import structlog
 
 from ucm_site_api.errors import ConfigurationError, SiteStartError
+from ucm_site_api.mosquitto.bootstrap import bootstrap, find_plugin
 from ucm_site_api.parsing import parse_address, parse_duration, parse_time_source
 from ucm_site_api.random_secrets import digest_of, new_secret
 from ucm_site_api.records import ROLES, Role
-from ucm_site_api.registry import Registry
-from ucm_site_api.settings import Settings, utc_now
-from ucm_site_api.site import REGISTRY_FILE, SiteApi
+from ucm_site_api.registry import REGISTRY_FILE, Registry
+from ucm_site_api.settings import Mosquitto, Settings, utc_now
+from ucm_site_api.site import SiteApi
 
 _SERVE_EXAMPLE = """
 \b
@@ -29,6 +31,13 @@ _CREATE_EXAMPLE = """
 \b
 Example:
   ucm-site-api token create --state /var/lib/ucm-site-api --role installer
+"""
+
+_BOOTSTRAP_EXAMPLE = """
+\b
+Example:
+  ucm-site-api broker bootstrap --state /var/lib/ucm-site-api \\
+    --mqtt-listen 192.168.10.2:1883 --mqtts-listen 192.168.10.2:8883
 """
 
 
@@ -81,6 +90,16 @@ _STATE = click.option(
     required=True,
     help="Folder for registry, authority and credentials. Back it up.",
 )
+_MQTT_LISTEN = click.option(
+    "--mqtt-listen", metavar=_ADDRESS, default="127.0.0.1:1883", show_default=True, help="MQTT with passwords."
+)
+_MQTTS_LISTEN = click.option(
+    "--mqtts-listen", metavar=_ADDRESS, default="127.0.0.1:8883", show_default=True, help="MQTT with certificates."
+)
+_PUBLIC_HOST = click.option("--public-host", help="What modules connect to.  [default: the host of --mqtts-listen]")
+_KEY = click.option(
+    "--key", type=click.Choice(["ec", "rsa"]), default="ec", show_default=True, help="EC P-256 or RSA-2048 keys."
+)
 
 
 @click.group(context_settings={"max_content_width": 110})
@@ -92,19 +111,25 @@ def commands() -> None:
 @commands.command(epilog=_SERVE_EXAMPLE)
 @_STATE
 @click.option("--listen", metavar=_ADDRESS, default="127.0.0.1:8480", show_default=True, help="The HTTP API.")
+@_MQTT_LISTEN
+@_MQTTS_LISTEN
+@_PUBLIC_HOST
 @click.option(
-    "--mqtt-listen", metavar=_ADDRESS, default="127.0.0.1:1883", show_default=True, help="MQTT with passwords."
+    "--broker",
+    type=click.Choice(["embedded", "mosquitto"]),
+    default="embedded",
+    show_default=True,
+    help="The broker of this process, or the mosquitto that `broker bootstrap` has set up.",
 )
 @click.option(
-    "--mqtts-listen", metavar=_ADDRESS, default="127.0.0.1:8883", show_default=True, help="MQTT with certificates."
+    "--broker-reload",
+    metavar="COMMAND",
+    help="Makes mosquitto read its revocation list.  [default: SIGHUP, by its pid file]",
 )
-@click.option("--public-host", help="What modules connect to.  [default: the host of --mqtts-listen]")
 @click.option("--site-name", default="Site", show_default=True, help="Used at the first start.")
 @click.option("--site-timezone", default="UTC", show_default=True, help="Used at the first start.")
 @click.option("--time-sync", metavar="URL", help="http://host:port or ntp://host:port.  [default: this server, HTTP]")
-@click.option(
-    "--key", type=click.Choice(["ec", "rsa"]), default="ec", show_default=True, help="EC P-256 or RSA-2048 keys."
-)
+@_KEY
 @click.option(
     "--rotation-grace",
     metavar=_DURATION,
@@ -146,8 +171,53 @@ def create(state: Path, role: str) -> None:
     _run(lambda: _create_token(state, _role(role)))
 
 
+@commands.group()
+def broker() -> None:
+    """mosquitto in place of the broker of this process."""
+
+
+@broker.command("bootstrap", epilog=_BOOTSTRAP_EXAMPLE)
+@_STATE
+@_MQTT_LISTEN
+@_MQTTS_LISTEN
+@_PUBLIC_HOST
+@_KEY
+@click.option(
+    "--plugin",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="mosquitto's dynamic security plugin.  [default: where the distribution has it]",
+)
+def bootstrap_broker(plugin: Path | None, **options: Any) -> None:
+    """Write all that a mosquitto of this site is started with, and say how.
+
+    Done again it renews configuration and certificate; clients and passwords are kept.
+    """
+    _run(lambda: _bootstrap(plugin, options))
+
+
+async def _bootstrap(plugin: Path | None, options: dict[str, Any]) -> None:
+    settings = _settings({"broker": "mosquitto", "broker_reload": None} | options)
+    try:
+        files = await bootstrap(settings, plugin or find_plugin())
+    except OSError as cause:
+        raise SiteStartError(f"mosquitto cannot be set up in {settings.state}: {cause}.") from cause
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value and name != "state"]
+    click.echo(f"start the broker  {shlex.join(['mosquitto', '-c', str(files.configuration)])}")
+    serve_command = ["ucm-site-api", "serve", f"--state={settings.state}", "--broker=mosquitto", *given]
+    click.echo(f"then the server   {shlex.join(serve_command)}")
+    click.echo(f"witness           {files.password_witness}  (passwords)")
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    chosen = options | {name: parse(options[name]) for name, parse in _PARSED.items() if options.get(name)}
+    command = chosen.pop("broker_reload")
+    if chosen["broker"] == "mosquitto":
+        chosen["broker"] = Mosquitto(tuple(shlex.split(command)) if command else None)
+    return Settings(**chosen)
+
+
 async def _serve(options: dict[str, Any]) -> None:
-    settings = Settings(**options | {name: _PARSED[name](options[name]) for name in _PARSED if options[name]})
+    settings = _settings(options)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):

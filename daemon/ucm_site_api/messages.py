@@ -77,3 +77,12 @@ class WitnessConfig(msgspec.Struct, frozen=True):
     mqtt_port: int
     mqtt_protocol: Literal["MQTTS"]
     mqtt_credentials: CertificateCredentials
+
+
+class PasswordWitnessConfig(msgspec.Struct, frozen=True):
+    """The same for a witness without a certificate."""
+
+    mqtt_host: str
+    mqtt_port: int
+    mqtt_protocol: Literal["MQTT"]
+    mqtt_credentials: PasswordCredentials

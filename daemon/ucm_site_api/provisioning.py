@@ -27,6 +27,7 @@ from ucm_site_api.settings import Settings, TimeSource
 _UCM_CHANNEL = "ucm"
 _MAX_NAME_LENGTH = 255
 
+
 @dataclass(frozen=True)
 class Endpoints:
     """What every module of the site is told: the broker's host, its port for each protocol, and the time source."""

@@ -19,6 +19,8 @@ from ucm_site_api.errors import SiteStartError
 from ucm_site_api.records import Credential, CredentialDraft, Device, EndedCertificate, Enrolment, Page, Role, Site
 from ucm_site_api.schema import migrate
 
+REGISTRY_FILE = "registry.sqlite"
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

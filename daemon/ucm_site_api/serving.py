@@ -14,6 +14,10 @@ from ucm_site_api.errors import ApiError, error_response, translated
 # A call that is being answered takes less; what is left after that is an idle connection.
 _SHUTDOWN_SECONDS = 2.0
 
+# A body that was refused unread is read for this long, so that its sender gets to see the answer. aiohttp's own
+# ten seconds also pass after the sender has gone, and keep a task beyond the end of the server.
+_LINGERING_SECONDS = 0.5
+
 # aiohttp logs malformed requests as it met them, token and all. Failures of calls are logged by the application.
 _SILENT = logging.getLogger("ucm_site_api.http")
 _SILENT.setLevel(logging.CRITICAL)
@@ -52,7 +56,14 @@ async def served(app: web.Application, listening: socket) -> AsyncIterator[None]
     await runner.setup()
     loop = asyncio.get_running_loop()
     assert runner.server is not None  # setup made it
-    protocol = partial(EnvelopeProtocol, runner.server, loop=loop, access_log=_SILENT, logger=_SILENT)
+    protocol = partial(
+        EnvelopeProtocol,
+        runner.server,
+        loop=loop,
+        access_log=_SILENT,
+        logger=_SILENT,
+        lingering_time=_LINGERING_SECONDS,
+    )
     try:
         server = await loop.create_server(protocol, sock=listening)
         try:

@@ -18,7 +18,7 @@ from ucm_site_api.presence import Presence
 from ucm_site_api.provisioning import Endpoints, Provisioner
 from ucm_site_api.random_secrets import digest_of, new_secret
 from ucm_site_api.records import Credential, Site
-from ucm_site_api.registry import Registry
+from ucm_site_api.registry import REGISTRY_FILE, Registry
 from ucm_site_api.routes import add_routes, device_view, traffic_views
 from ucm_site_api.serving import served
 from ucm_site_api.settings import Settings, TimeSource
@@ -26,8 +26,6 @@ from ucm_site_api.sockets import bind, local_host, port_of
 from ucm_site_api.state import StateFolder, write_private
 from ucm_site_api.upkeep import cancelled, keep_ends
 from ucm_site_api.witness import write_witness
-
-REGISTRY_FILE = "registry.sqlite"
 
 
 class SiteApi:
@@ -103,7 +101,9 @@ class SiteApi:
         """End a credential now, and the sessions that came with it."""
         await self._registry.revoke(hardware_id, number, self._settings.now())
         await self._broker.enforce_ends()
-        await self._broker.end_revoked_sessions(hardware_id)
+        revoked = await self._registry.credential(hardware_id, number)
+        if revoked is not None:
+            await self._broker.end_sessions_of(revoked)
 
     async def enforce_ends(self) -> None:
         """Make the broker refuse credentials that ended meanwhile; done by itself as each ends."""

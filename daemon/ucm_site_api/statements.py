@@ -205,7 +205,8 @@ def _insert_device(db: sqlite3.Connection, wish: Enrolment, home: str, now: date
     device_id = str(uuid.uuid4())
     for slug in slug_candidates(wish.name):
         added = db.execute(
-            "INSERT INTO device (id, site_id, type, hardware_id, channel_id, name, slug, protocol, created_at, updated_at)"
+            "INSERT INTO device"
+            " (id, site_id, type, hardware_id, channel_id, name, slug, protocol, created_at, updated_at)"
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (site_id, slug) DO NOTHING",
             (
                 device_id,

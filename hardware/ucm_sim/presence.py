@@ -70,12 +70,18 @@ class HostPresence:
         self._hosts = max(0, self._hosts - 1)
 
     def _face_the_truth(self) -> None:
-        if not self._hang_up.poll(0):
+        if self._somebody_is_there():
             self._hosts = max(1, self._hosts)
-        else:
-            self._hosts = 0
-            self._discard_unread()
-            self._left()
+            return
+        self._hosts = 0
+        self._discard_unread()
+        self._left()
+        if self._somebody_is_there():
+            # Opened while nobody watched: the event is lost.
+            self._count_opening()
+
+    def _somebody_is_there(self) -> bool:
+        return not self._hang_up.poll(0)
 
     def _discard_unread(self) -> None:
         """Throw away what the last host did not read, as a serial driver does at its last close."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -172,20 +173,29 @@ class DaemonProcess:
 
     async def ctl(self, *arguments: str) -> Any:
         """The JSON answer of ucmctl, or None while the daemon does not answer yet."""
-        command = await asyncio.create_subprocess_exec(
-            BIN / "ucmctl", "--socket", self.socket, *arguments, "--json", stdout=-1, stderr=-1
-        )
-        out, _ = await command.communicate()
-        return json.loads(out) if command.returncode == 0 else None
+        status, out = await ucmctl(self.socket, *arguments, "--json")
+        return json.loads(out) if status == 0 else None
 
-    async def until_verified(self, count: int = 1) -> list[ModuleView]:
-        """Asks like an operator would, again and again, until that many modules are verified."""
+    async def until(self, choose: Callable[[list[ModuleView]], list[ModuleView]]) -> list[ModuleView]:
+        """Asks like an operator would, again and again, until the choice among all modules is not empty."""
         async with asyncio.timeout(DEADLINE):
             while True:
-                answer = await self.ctl("list", "--state", "verified")
-                if answer and len(answer["modules"]) >= count:
-                    modules: list[ModuleView] = answer["modules"]
-                    return modules
+                answer = await self.ctl("list")
+                if answer and (chosen := choose(answer["modules"])):
+                    return chosen
+
+    async def until_verified(self) -> list[ModuleView]:
+        return await self.until(lambda modules: [module for module in modules if verified(module)])
+
+
+async def ucmctl(socket: Path, *arguments: str) -> tuple[int, str]:
+    """What the command line says, on either stream, and its exit status."""
+    process = await asyncio.create_subprocess_exec(
+        BIN / "ucmctl", "--socket", socket, *arguments, stdout=PIPE, stderr=STDOUT
+    )
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
 
 
 async def spawn(name: str, *arguments: str, log: Path, cwd: Path | None = None) -> asyncio.subprocess.Process:

@@ -6,14 +6,14 @@ import asyncio
 import os
 import socket
 import tty
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.e2e.front import Front
 from tests.e2e.station import HARDWARE_ID, IMPATIENT, POP, FastClock, Running, Station, site_settings, verified
 from ucm_provision.core.model import Carrier, Endpoint, ProofOfPossession
 from ucm_provision.core.secret import Secret
@@ -136,55 +136,6 @@ async def test_a_module_that_another_box_has_reserved_is_waited_for(station: Sta
 
 
 # ---- the API -------------------------------------------------------------------------------------
-
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Front:
-    """A server before the site API that fails in a chosen way until it is mended."""
-
-    def __init__(self, site: SiteApi) -> None:
-        self._site = site
-        self.failing: Answer | None = None
-        self.asked = 0
-        self.alter: Callable[[dict[str, object]], None] = lambda _: None
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        if request.method == "POST":
-            self.asked += 1
-            if self.failing:
-                return await self.failing(request)
-        async with (
-            aiohttp.ClientSession() as client,
-            client.request(
-                request.method, self._site.url + request.path_qs, headers=request.headers, data=await request.read()
-            ) as answer,
-        ):
-            body = await answer.json()
-            if request.method == "POST" and answer.status == 200:
-                self.alter(body)
-            return web.json_response(body, status=answer.status)
-
-    def refuse(self, status: int, headers: dict[str, str] | None = None) -> None:
-        async def failing(_: web.Request) -> web.StreamResponse:
-            errors = [{"code": "refused", "message": f"the API says {status}"}]
-            return web.json_response({"errors": errors}, status=status, headers=headers)
-
-        self.failing = failing
-
-
-@pytest.fixture
-async def front(site: SiteApi, station: Station) -> AsyncIterator[Front]:
-    front = Front(site)
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", front.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    server = web.TCPSite(runner, "127.0.0.1", 0)
-    await server.start()
-    station.api_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield front
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cobs import cobs  # type: ignore[import-untyped]  # the package has no stubs
+from cobs import cobs
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ucm_sim.messages import protocomm_pb2 as proto

@@ -13,6 +13,7 @@ from tests.sim.host import Host, secured
 from tests.sim.sample import HARDWARE_ID, POP
 from tests.sim.site import ScriptedBroker, broker, http_time, ntp_time
 from ucm_sim import Identity, ScaledClock, SerialModule
+from ucm_sim.broker import _until_one_fails
 from ucm_sim.messages import ucm_link_pb2 as pb
 
 FAST = 20.0
@@ -150,6 +151,35 @@ async def test_it_connects_again_when_the_broker_comes_back(
         assert await failed(plugged) == ("MQTT", "MQTT_UNAVAILABLE")
         await online(plugged)
         assert plugged.active_generation == 1
+
+
+async def test_without_the_cable_it_stays_online(plugged: SerialModule, host: Host, config: pb.ModuleConfig) -> None:
+    async with broker() as site:
+        config.mqtt_port = site.port
+        await host.push(config)
+        await online(plugged)
+        await plugged.unplug(power=True)
+        while not site.published.empty():
+            site.published.get_nowait()
+        await site.next_on("/v1/telemetry")
+        assert plugged.phase_name == "ONLINE"
+        await plugged.unplug()
+        assert not plugged.answers
+
+
+async def test_a_cancellation_that_meets_a_failure_is_not_lost() -> None:
+    lost = asyncio.Event()
+
+    async def reading() -> None:
+        await lost.wait()
+        raise ConnectionResetError
+
+    living = asyncio.create_task(_until_one_fails(reading(), asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    lost.set()
+    living.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await living
 
 
 async def test_commands(plugged: SerialModule, host: Host, config: pb.ModuleConfig) -> None:

@@ -216,9 +216,42 @@ async def test_a_second_program_on_an_open_port_resets_nothing(
     async with SerialModule(identity, state_file, port, baud=0, boot_s=0, reset_on_open=True) as module:
         async with opened(port) as host:
             await host.shake_hands(POP)
-            os.close(os.open(port, os.O_RDWR | os.O_NOCTTY))
+            os.close(peek(port))
             assert (await host.info()).status == pb.OK
         assert module.boots == 2
+
+
+def peek(port: Path) -> int:
+    return os.open(port, os.O_RDWR | os.O_NOCTTY)
+
+
+async def test_hosts_that_come_and_go_in_the_same_moment(identity: Identity, state_file: Path, port: Path) -> None:
+    # The kernel merges such openings into one event, and such closings.
+    async with SerialModule(identity, state_file, port, baud=0, boot_s=0) as module:
+        await ready(module)
+        talking, peeking, lurking = Port(port), peek(port), peek(port)
+        await module.until(lambda module: module.is_open, timeout=5)
+        os.close(peeking)
+        await Host(talking).shake_hands(POP)
+        talking.close()
+        os.close(lurking)
+        await module.until(lambda module: not module.is_open, timeout=5)
+        async with secured(port, POP) as host:
+            assert (await host.info()).status == pb.OK
+
+
+async def test_what_a_host_wrote_before_it_left_is_read(identity: Identity, state_file: Path, port: Path) -> None:
+    async with SerialModule(identity, state_file, port, baud=0, boot_s=0) as module:
+        await ready(module)
+        with port.open("wb", buffering=0) as hasty:
+            hasty.write(VERSION)
+        await module.until(lambda module: module.frames == 1, timeout=5)
+
+
+async def test_a_failure_inside_comes_out_as_it_is(identity: Identity, state_file: Path, port: Path) -> None:
+    with pytest.raises(KeyError):
+        async with SerialModule(identity, state_file, port):
+            raise KeyError
 
 
 async def test_requests_during_boot_are_lost(identity: Identity, state_file: Path, port: Path) -> None:

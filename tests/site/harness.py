@@ -85,10 +85,15 @@ class Plant:
 
 @asynccontextmanager
 async def plant_in(folder: Path, **changes: Any) -> AsyncIterator[Plant]:
-    async with SiteApi(settings_in(folder, **changes)) as site:
-        token = site.token_file.read_text().strip()
-        async with aiohttp.ClientSession(headers={"X-Enapter-Auth-Token": token}) as http:
-            yield Plant(site, http, folder)
+    async with SiteApi(settings_in(folder, **changes)) as site, plant_of(site, folder) as plant:
+        yield plant
+
+
+@asynccontextmanager
+async def plant_of(site: SiteApi, folder: Path) -> AsyncIterator[Plant]:
+    token = site.token_file.read_text().strip()
+    async with aiohttp.ClientSession(headers={"X-Enapter-Auth-Token": token}) as http:
+        yield Plant(site, http, folder)
 
 
 def tls_context(credentials: dict[str, str], folder: Path, *, present: bool = True) -> ssl.SSLContext:

@@ -196,6 +196,7 @@ async def test_device_has_the_keys_that_clients_demand_and_what_is_expanded(plan
         "upstream_id": None,
         "hardware_id": "B" * 33,
         "channel_id": "ucm",
+        "needs_reprovisioning": False,
     }
 
 

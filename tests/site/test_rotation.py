@@ -100,11 +100,11 @@ async def test_session_ends_soon_after_its_credential(plant: Plant, clock: Clock
     async with raw(plant.site.mqtt_port) as (reader, writer):
         writer.write(connect_packet("", user["username"], user["password"]))
         assert await reader.readexactly(4) == ACCEPTED
-        await plant.site.end_sessions_without_credential()
+        await plant.site.enforce_ends()
         writer.write(b"\xc0\x00")
         assert await reader.readexactly(2) == b"\xd0\x00"
         clock.offset += 25 * HOUR
-        await plant.site.end_sessions_without_credential()
+        await plant.site.enforce_ends()
         assert await closed(reader) == b""
 
 

@@ -14,6 +14,7 @@ from ucm_provision.cli.label import read_label
 from ucm_provision.cli.text import list_text, show_text, status_text
 from ucm_provision.cli.watch import Watcher
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.machine import Milestone
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
 
@@ -40,15 +41,19 @@ def status(client: ControlClient, as_json: bool) -> None:
 
 
 @ucmctl.command("list")
-@click.option("--state", default="", metavar="STATE", help="Only modules of this state, e.g. verified or pushed.")
+@click.option(
+    "--state",
+    type=click.Choice([each.value.lower() for each in Milestone]),
+    help="Only modules that have come this far.",
+)
 @_json
 @click.pass_obj
-def list_modules(client: ControlClient, state: str, as_json: bool) -> None:
+def list_modules(client: ControlClient, state: str | None, as_json: bool) -> None:
     """The modules, a line each, and what they wait for.
 
     Example: ucmctl list --state verified
     """
-    answer = client.get("modules", state=state)
+    answer = client.get("modules", state=state or "")
     _print(answer if as_json else list_text(answer["modules"]))
 
 

@@ -43,6 +43,8 @@ Status = Callable[[], StatusView]
 Timeline = Callable[[str], Awaitable[list[TimelineEntry]]]
 
 _SOCKET_MODE = 0o660
+# Seconds that a living daemon may take to accept a connection.
+_PROBE_DEADLINE = 1.0
 _OPERATORS = "ucm-operators"
 _STATUS_CODES = {404: Code.REQUEST_INVALID, 405: Code.REQUEST_INVALID}
 
@@ -175,7 +177,7 @@ async def serve(api: ControlApi, path: Path) -> AsyncIterator[None]:
     Raises:
         UcmError: control_unusable, when the socket cannot be made or another daemon answers on it.
     """
-    listener = _listen(path)
+    listener = await asyncio.to_thread(_listen, path)
     runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -218,9 +220,12 @@ def _remove_stale(path: Path) -> None:
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_DEADLINE)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise UcmError(Code.CONTROL_UNUSABLE, f"another daemon answers on {path}")
+        except TimeoutError:
+            pass  # it lives, but has no time for us
+    raise UcmError(Code.ALREADY_RUNNING, f"it answers on {path}")

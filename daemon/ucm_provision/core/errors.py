@@ -86,6 +86,7 @@ class Code(StrEnum):
     TOKEN_MISSING = "token_missing"  # noqa: S105 -- the name of a failure
     JOURNAL_TOO_NEW = "journal_too_new"
     JOURNAL_UNUSABLE = "journal_unusable"
+    ALREADY_RUNNING = "already_running"
     CONTROL_UNUSABLE = "control_unusable"
     DAEMON_UNREACHABLE = "daemon_unreachable"
     MODULE_UNKNOWN = "module_unknown"
@@ -361,12 +362,17 @@ FAILURES: dict[Code, Failure] = {
         Exit.FAILED,
         "The journal cannot be read or written. Check the disk and the rights on state.dir.",
     ),
+    Code.ALREADY_RUNNING: Failure(
+        _FATAL,
+        500,
+        Exit.FAILED,
+        "Another daemon already runs with this state folder or control socket. Stop it first.",
+    ),
     Code.CONTROL_UNUSABLE: Failure(
         _FATAL,
         500,
         Exit.CONFIG,
-        "The control socket cannot be opened. Check control.socket, the rights on its folder, and that no other "
-        "daemon runs.",
+        "The control socket cannot be opened. Check control.socket and the rights on its folder.",
     ),
     Code.DAEMON_UNREACHABLE: Failure(
         _RETRY,

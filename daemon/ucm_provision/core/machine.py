@@ -202,14 +202,10 @@ def _adopted(session: Session, event: Adopted) -> Session:
 
 
 def _moved(session: Session, endpoint: Endpoint) -> Session:
+    """Plugging a module in is an operator's hand on it: whatever it waited for, it is tried."""
     keys = [key for key in (*session.formerly, session.endpoint.key) if key != endpoint.key]
     formerly = tuple(keys[-_ENDPOINTS_REMEMBERED:])
-    return replace(session, endpoint=endpoint, formerly=formerly, hold=_hold_after_a_new_plug(session.hold))
-
-
-def _hold_after_a_new_plug(hold: Hold | None) -> Hold | None:
-    """Plugging a module in is an operator's hand on it, but no reason to hurry a back-off."""
-    return hold if hold and hold.waits is Waits.RETRY_AT else None
+    return replace(session, endpoint=endpoint, formerly=formerly, hold=None)
 
 
 def _failed(session: Session, event: Failed, at: float) -> Session:

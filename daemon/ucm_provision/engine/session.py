@@ -75,14 +75,11 @@ class SessionRunner:
         session = self._record.session(session_id)
         self._record.busy(session_id, "identify")
         async with self._site.links.dial(session.endpoint, self._proofs.lookup(session)) as link:
-            info = await link.info()
-            self._proofs.proved(session, info.hardware_id)
+            hardware_id = (await link.info()).hardware_id
+            self._proofs.proved(session, hardware_id)
             # One module has one lock: what its last conversation ended with is journalled before the next begins.
-            lock = self._locks[info.hardware_id]
-            waited = lock.locked()
-            async with lock:
-                if waited:  # the other conversation has changed what the module holds
-                    info = await link.info()
+            async with self._locks[hardware_id]:
+                info = await link.info()  # again: another conversation may have changed what the module holds
                 session = await self._whose(session, info)
                 with self._claim(session.id):
                     return await self._guard(session.id, self._work_on(session, link, info))
@@ -137,6 +134,11 @@ class SessionRunner:
             )
 
     async def _fail(self, session_id: str, error: UcmError) -> None:
+        if self._record.session(session_id).milestone.ended:
+            log.warning(
+                str(error), UCM_SESSION=session_id, UCM_ERROR=error.code.value, too_late="the session has ended"
+            )
+            return
         session = await self._record.add(session_id, Failed(error.code, error.detail, error.retry_after))
         if error.code not in _RESUMABLE or session.milestone.ended:
             self._forget(session_id)

@@ -67,16 +67,15 @@ async def _until_seen(attempt: Attempt, arrivals: AsyncIterator[Arrival], report
     watchers = [
         asyncio.ensure_future(_seen_by_witness(attempt, arrivals, reported_at)),
         asyncio.ensure_future(_seen_by_api(attempt)),
+        asyncio.ensure_future(_not_seen(attempt)),
     ]
     try:
-        done, _ = await asyncio.wait(watchers, timeout=policy.SEEN_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for watcher in watchers:
             watcher.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
-    if not done:
-        raise UcmError(Code.NOT_SEEN)
-    return done.pop().result()
+    return next(watcher for watcher in watchers if watcher in done).result()
 
 
 async def _seen_by_witness(attempt: Attempt, arrivals: AsyncIterator[Arrival], reported_at: float) -> Sight:
@@ -85,6 +84,11 @@ async def _seen_by_witness(attempt: Attempt, arrivals: AsyncIterator[Arrival], r
         if attempt.session.adopted or arrival.config_generation == generation or arrival.at >= reported_at:
             return Sight(Source.WITNESS, f"a message on {arrival.topic}", arrival.config_generation, arrival.at)
     raise AssertionError("a witness never ends by itself")
+
+
+async def _not_seen(attempt: Attempt) -> Sight:
+    await attempt.site.clock.sleep(policy.SEEN_DEADLINE)
+    raise UcmError(Code.NOT_SEEN)
 
 
 async def _seen_by_api(attempt: Attempt) -> Sight:

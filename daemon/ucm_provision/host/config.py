@@ -29,7 +29,7 @@ from ucm_provision.host.toml_lines import line_of, parse_path
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Host = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
-# IEEE 802.11: an SSID has 1 to 32 bytes; WPA2: a passphrase has 8 to 63 characters.
+# IEEE 802.11: an SSID has 1 to 32 bytes; WPA2: a passphrase has 8 to 63 ASCII characters.
 Ssid = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 _PASSPHRASE_LENGTHS = range(8, 64)
 _SSID_BYTES = 32
@@ -181,8 +181,9 @@ class Configuration:
             return WifiNetwork(network.ssid, hidden=network.hidden)
         key = f"$.wifi[{index}].passphrase_file"
         passphrase = self.secret(key, network.passphrase_file)
-        if len(passphrase.reveal()) not in _PASSPHRASE_LENGTHS:
-            self.reject(key, "expected a passphrase of 8 to 63 characters in the file")
+        text = passphrase.reveal()
+        if len(text) not in _PASSPHRASE_LENGTHS or not (text.isascii() and text.isprintable()):
+            self.reject(key, "expected a passphrase of 8 to 63 printable ASCII characters in the file")
         return WifiNetwork(network.ssid, passphrase, network.hidden)
 
     def site_pop(self) -> ProofOfPossession | None:

@@ -113,7 +113,8 @@ def _open(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _prepare(sqlite3.connect(path, _LOCK_DEADLINE, check_same_thread=False, isolation_level=None), path)
     except (sqlite3.Error, OSError) as error:
-        raise UcmError(Code.JOURNAL_UNUSABLE, f"{path}: {error}") from error
+        locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        raise UcmError(Code.ALREADY_RUNNING if locked else Code.JOURNAL_UNUSABLE, f"{path}: {error}") from error
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:

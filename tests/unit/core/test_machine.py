@@ -148,12 +148,11 @@ def test_an_unplugged_module_waits_for_itself_and_costs_no_attempt() -> None:
     assert next_action(back, 9.0) is Action.PUSH
 
 
-def test_a_new_plug_lifts_an_operator_hold_but_hurries_no_back_off() -> None:
-    asked = after(Identified(IDENTITY), Failed(Code.API_REJECTED), Moved(ELSEWHERE))
-    assert asked.hold is None
-    waiting = after(Identified(IDENTITY), Failed(Code.API_UNREACHABLE), Moved(ELSEWHERE))
-    assert waiting.hold is not None
-    assert waiting.hold.waits is Waits.RETRY_AT
+@pytest.mark.parametrize("code", [Code.API_REJECTED, Code.API_UNREACHABLE, Code.DEVICE_GONE])
+def test_a_new_plug_is_an_operator_s_hand_and_lifts_any_hold(code: Code) -> None:
+    session = after(Identified(IDENTITY), Failed(code))
+    moved = evolve(session, Moved(ELSEWHERE), session_id="s", at=3.0)
+    assert (moved.hold, moved.attempt, moved.formerly) == (None, session.attempt, (ENDPOINT.key,))
 
 
 def test_a_failed_trial_takes_the_push_back_but_not_the_device() -> None:

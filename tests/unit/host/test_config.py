@@ -155,7 +155,8 @@ def test_a_passphrase_of_another_length(path: Path, length: int) -> None:
     passphrase = (CANARY * 6)[:length]
     with pytest.raises(UcmError) as refused:
         wifi(path, "plant", passphrase)
-    expected = f"{path}, line 4, wifi[0].passphrase_file: expected a passphrase of 8 to 63 characters in the file"
+    place = f"{path}, line 4, wifi[0].passphrase_file"
+    expected = f"{place}: expected a passphrase of 8 to 63 printable ASCII characters in the file"
     assert refused.value.detail == expected
     assert CANARY[:7] not in str(refused.value)
 

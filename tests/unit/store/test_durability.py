@@ -72,7 +72,7 @@ async def test_a_second_daemon_on_the_same_journal_is_refused_until_the_first_is
         await acknowledged(child)
         with pytest.raises(UcmError) as refused:
             await Journal.open(path)
-        assert (refused.value.code, refused.value.detail) == (Code.JOURNAL_UNUSABLE, f"{path}: database is locked")
+        assert (refused.value.code, refused.value.detail) == (Code.ALREADY_RUNNING, f"{path}: database is locked")
         await acknowledged(child)  # the first one does not even notice
         child.kill()
         await child.wait()

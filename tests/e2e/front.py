@@ -1,0 +1,46 @@
+"""A server before the site API that fails, lies or listens in a chosen way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from ucm_site_api import SiteApi
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Front:
+    """A server before the site API that fails in a chosen way until it is mended."""
+
+    def __init__(self, site: SiteApi) -> None:
+        self._site = site
+        self.failing: Answer | None = None
+        self.asked = 0
+        self.alter: Callable[[dict[str, Any]], None] = lambda _: None
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            self.asked += 1
+            if self.failing:
+                return await self.failing(request)
+        async with (
+            aiohttp.ClientSession() as client,
+            client.request(
+                request.method, self._site.url + request.path_qs, headers=request.headers, data=await request.read()
+            ) as answer,
+        ):
+            body = await answer.json()
+            if request.method == "POST" and answer.status == 200:
+                self.alter(body)
+            return web.json_response(body, status=answer.status)
+
+    def refuse(self, status: int, headers: dict[str, str] | None = None) -> None:
+        async def failing(_: web.Request) -> web.StreamResponse:
+            errors = [{"code": "refused", "message": f"the API says {status}"}]
+            return web.json_response({"errors": errors}, status=status, headers=headers)
+
+        self.failing = failing
