@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import push
+from tests.bench import push, srp
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        results = [asyncio.run(push.measure(Path(folder)))]
+        results = [*asyncio.run(push.measure(Path(folder))), *srp.measure()]
     for result in results:
         print(result.line())
     return 0 if all(result.within for result in results) else 1

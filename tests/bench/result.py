@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """``ratio`` of what was measured to what cannot be undercut; it must stay within ``limit``."""
+    """A value that must stay on the right side of its limit."""
 
     what: str
     measured: str
-    ratio: float
+    value: float
     limit: float
+    at_most: bool = True
 
     @property
     def within(self) -> bool:
-        return self.ratio <= self.limit
+        return self.value <= self.limit if self.at_most else self.value >= self.limit
 
     def line(self) -> str:
-        verdict = "ok" if self.within else "TOO SLOW"
-        return f"{self.what}: {self.measured}; ratio {self.ratio:.2f} (limit {self.limit:.2f}) {verdict}"
+        verdict = "ok" if self.within else "NOT WITHIN"
+        bound = "at most" if self.at_most else "at least"
+        return f"{verdict:<10}  {self.what}: {self.value:.2f} ({bound} {self.limit:.2f}); {self.measured}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.station import HARDWARE_ID, POP, FastClock, Station, site_settings, station_at, verified
+from tests.e2e.station import HARDWARE_ID, POP, FastClock, Running, Station, site_settings, station_at, verified
 from ucm_sim import SerialModule
 from ucm_site_api import SiteApi
 
@@ -128,6 +129,30 @@ async def test_a_reinstalled_box_adopts_what_works(station: Station, site: SiteA
         assert (view["adopted"], view["device_id"]) == (True, first["device_id"])
         assert view["managed_by"] == "box-under-test"
         assert module.executed("begin") == 1
+
+
+async def test_with_the_state_folder_gone_ten_working_modules_are_adopted_and_nothing_is_pushed(
+    station: Station, tmp_path: Path
+) -> None:
+    ids = [f"{number:04X}{HARDWARE_ID[4:]}" for number in range(10)]
+    station.pops = dict.fromkeys(ids, POP)
+    async with AsyncExitStack() as stack:
+        modules = [
+            await stack.enter_async_context(station.module(number, hardware_id=hardware_id, baud=0))
+            for number, hardware_id in enumerate(ids)
+        ]
+        async with station.daemon() as running:
+            first = {await verified_id(running, hardware_id) for hardware_id in ids}
+        shutil.rmtree(tmp_path / "state")
+        async with station.daemon() as running:
+            again = {await verified_id(running, hardware_id) for hardware_id in ids}
+            assert all(view["adopted"] for view in running.views())
+        assert again == first
+        assert [module.executed("begin") for module in modules] == [1] * 10
+
+
+async def verified_id(running: Running, hardware_id: str) -> str | None:
+    return (await running.until(lambda view: verified(view) and view["hardware_id"] == hardware_id))["device_id"]
 
 
 async def test_a_module_that_another_site_configured_is_left_alone(station: Station, tmp_path: Path) -> None:

@@ -66,15 +66,21 @@ async def _write(settings: Settings, plugin: Path, registry: Registry) -> Mosqui
 
 
 def _write_clients(settings: Settings, files: MosquittoFiles) -> None:
-    """Once: afterwards the file is mosquitto's, and has every module's password in it."""
+    """Clients once: afterwards the file is mosquitto's, and has every module's password in it."""
     if files.clients.exists():
+        kept = msgspec.json.decode(files.password_witness.read_bytes(), type=PasswordWitnessConfig)
+        _write_witness(settings, files, kept.mqtt_credentials)
         return
-    control, witness = new_secret(), new_secret()
-    credentials = PasswordCredentials(WITNESS_USER, witness)
-    config = PasswordWitnessConfig(settings.reachable_host, settings.mqtt_listen[1], "MQTT", credentials)
+    control, witness = new_secret(), PasswordCredentials(WITNESS_USER, new_secret())
     write_private(files.control_password, f"{control}\n".encode())
+    _write_witness(settings, files, witness)
+    # Last: what was cut short before it begins anew.
+    write_private(files.clients, msgspec.json.encode(configuration.first_clients(control, witness.password)))
+
+
+def _write_witness(settings: Settings, files: MosquittoFiles, credentials: PasswordCredentials) -> None:
+    config = PasswordWitnessConfig(settings.reachable_host, settings.mqtt_listen[1], "MQTT", credentials)
     write_private(files.password_witness, msgspec.json.encode(config))
-    write_private(files.clients, msgspec.json.encode(configuration.first_clients(control, witness)))
 
 
 def _write_configuration(settings: Settings, files: MosquittoFiles, authority: Authority, plugin: Path) -> None:

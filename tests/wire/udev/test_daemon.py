@@ -11,8 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.station import BIN, HARDWARE_ID, PASSPHRASE, SSID, DaemonProcess, Station, site_settings, station_at
+from tests.e2e.station import (
+    BIN,
+    HARDWARE_ID,
+    PASSPHRASE,
+    SSID,
+    DaemonProcess,
+    Station,
+    site_settings,
+    station_at,
+    verified,
+)
 from tests.wire.udev.bus import FTDI, Bus, Plug
+from ucm_provision.wire import ModuleView
 from ucm_sim import Identity, SerialModule
 from ucm_site_api import SiteApi
 
@@ -80,11 +91,15 @@ async def test_pulled_in_the_middle_of_a_push_and_back_in_another_socket(box: Bo
         assert module.executed("commit") == 1
 
 
+def both_verified(views: list[ModuleView]) -> list[ModuleView]:
+    return views if len(views) == 2 and all(map(verified, views)) else []
+
+
 async def test_two_at_once(box: Box) -> None:
     async with box.daemon() as daemon, box.module(ONE), box.module(OTHER, OTHER_ID):
         await box.bus.plug(ONE)
         await box.bus.plug(OTHER)
-        views = await daemon.until_verified(2)
+        views = await daemon.until(both_verified)
         assert {view["hardware_id"] for view in views} == {HARDWARE_ID, OTHER_ID}
 
 
@@ -92,7 +107,7 @@ async def verify_another(box: Box, daemon: DaemonProcess) -> None:
     """Gives the daemon every occasion to do something about the first module, too."""
     async with box.module(OTHER, OTHER_ID):
         await box.bus.plug(OTHER)
-        await daemon.until_verified(2)
+        await daemon.until(both_verified)
         await box.bus.unplug(OTHER)
 
 

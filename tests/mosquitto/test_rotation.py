@@ -1,0 +1,151 @@
+"""Credentials at mosquitto: none ends before its time, and none lasts beyond it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from cryptography import x509
+
+from tests.mosquitto.clients import accepted, files_of, listening, refused
+from tests.mosquitto.conftest import MosquittoPlant
+from tests.mosquitto.harness import mosquitto_running
+from tests.site.harness import Clock, new_hardware_id, next_message, plant_of
+from ucm_site_api import SiteApi
+
+pytestmark = pytest.mark.system
+
+HOUR = timedelta(hours=1)
+BOTH = pytest.mark.parametrize("protocol", ["MQTT", "MQTTS"])
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Two days behind, so that a test can go forward without meeting a certificate from the future."""
+    return Clock(-48 * HOUR)
+
+
+@BOTH
+async def test_module_outlives_twenty_calls_and_returns_until_its_grace_ends(
+    plant: MosquittoPlant, clock: Clock, protocol: str
+) -> None:
+    own = new_hardware_id()
+    topic = f"v1/from/{own}/ucm/v1/telemetry"
+    first = await plant.config(own, protocol)
+    async with listening(plant, plant.witness_config()) as witness, plant.client(first) as module:
+        later = [await plant.config(own, protocol) for _ in range(20)]
+        await plant.site.enforce_ends()
+        await module.publish(topic, b"still the same connection", qos=1)
+        assert await next_message(witness) == (topic, b"still the same connection")
+    for config in (first, later[0], later[-1]):
+        assert await accepted(plant, config)
+    clock.offset += 23.9 * HOUR
+    await plant.site.enforce_ends()
+    assert await accepted(plant, first)
+    clock.offset += 0.2 * HOUR
+    await plant.site.enforce_ends()
+    await refused(plant, first)
+    await refused(plant, later[0])
+    assert await accepted(plant, later[-1])
+
+
+async def test_grace_ends_by_itself(tmp_path: Path) -> None:
+    grace = timedelta(seconds=1)
+    async with (
+        mosquitto_running(tmp_path, rotation_grace=grace) as (settings, _),
+        SiteApi(settings) as site,
+        plant_of(site, tmp_path) as plant,
+    ):
+        own = new_hardware_id()
+        first = [await plant.config(own, protocol) for protocol in ("MQTT", "MQTTS")]
+        last = await plant.config(own, "MQTT")
+        await site.enforce_ends()
+        for config in first:
+            await refused(plant, config)
+        assert await accepted(plant, last)
+
+
+@BOTH
+async def test_revoked_credential_ends_its_sessions_and_the_other_one_returns(
+    plant: MosquittoPlant, protocol: str
+) -> None:
+    own = new_hardware_id()
+    first, second = await plant.config(own, protocol), await plant.config(own, protocol)
+    async with plant.client(first) as module:
+        await plant.site.revoke(own, 1)
+        with pytest.raises(aiomqtt.MqttError):
+            await next_message(module)
+    await refused(plant, first)
+    assert await accepted(plant, second)
+
+
+async def test_revoking_a_password_leaves_the_sessions_of_the_others(plant: MosquittoPlant) -> None:
+    own = new_hardware_id()
+    await plant.config(own, "MQTT")
+    password, certificate = await plant.config(own, "MQTT"), await plant.config(own, "MQTTS")
+    async with listening(plant, plant.witness_config()) as witness, plant.client(password) as one:
+        async with plant.client(certificate) as other:
+            await plant.site.revoke(own, 1)
+            for client, payload in ((one, b"1"), (other, b"2")):
+                await client.publish(f"v1/from/{own}/ucm/x", payload, qos=1)
+                assert (await next_message(witness))[1] == payload
+
+
+def revocation_list(plant: MosquittoPlant) -> x509.CertificateRevocationList:
+    return x509.load_pem_x509_crl(files_of(plant).revocations.read_bytes())
+
+
+async def test_list_is_signed_and_holds_ended_certificates_until_they_expire(
+    plant: MosquittoPlant, clock: Clock
+) -> None:
+    own = new_hardware_id()
+    chain = (await plant.config(own))["mqtt_credentials"]["ca_chain"]
+    await plant.config(own)
+    clock.offset += 25 * HOUR
+    await plant.site.enforce_ends()
+    (ended, current) = await plant.site.credentials(own)
+    listed = revocation_list(plant)
+    assert listed.is_signature_valid(x509.load_pem_x509_certificate(chain.encode()).public_key())  # type: ignore[arg-type]  # an authority here has an EC key
+    assert [f"{entry.serial_number:x}" for entry in listed] == [ended.serial]
+    assert current.serial != ended.serial
+    clock.offset += timedelta(days=366)
+    await plant.site.enforce_ends()
+    assert list(revocation_list(plant)) == []
+
+
+async def test_list_is_renewed_every_hour_for_thirty_days(plant: MosquittoPlant, clock: Clock) -> None:
+    await plant.site.enforce_ends()
+    first = revocation_list(plant)
+    assert first.next_update_utc is not None
+    expected = datetime.now(UTC) + clock.offset + timedelta(days=30)
+    assert abs(first.next_update_utc - expected) < timedelta(minutes=1)
+    clock.offset += 0.9 * HOUR
+    await plant.site.enforce_ends()
+    assert revocation_list(plant) == first
+    clock.offset += 0.2 * HOUR
+    await plant.site.enforce_ends()
+    renewed = revocation_list(plant)
+    assert renewed.next_update_utc is not None
+    assert renewed.next_update_utc - first.next_update_utc > HOUR
+
+
+async def test_sessions_survive_the_reload(plant: MosquittoPlant, clock: Clock) -> None:
+    own = new_hardware_id()
+    configs = [await plant.config(own, protocol) for protocol in ("MQTT", "MQTTS")]
+    ended = new_hardware_id()
+    revoked = await plant.config(ended)
+    async with (
+        listening(plant, plant.witness_config()) as witness,
+        plant.client(configs[0]) as one,
+        plant.client(configs[1]) as other,
+        plant.client(revoked) as lasting,
+    ):
+        await plant.config(ended)
+        clock.offset += 25 * HOUR
+        await plant.site.enforce_ends()
+        await refused(plant, revoked)
+        for client, name in ((one, own), (other, own), (lasting, ended)):
+            await client.publish(f"v1/from/{name}/ucm/x", b"still here", qos=1)
+            assert await next_message(witness) == (f"v1/from/{name}/ucm/x", b"still here")
