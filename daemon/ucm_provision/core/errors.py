@@ -177,8 +177,8 @@ FAILURES: dict[Code, Failure] = {
         "security version 2 with patch 1 or newer is needed."
     ),
     Code.POP_MISSING: _operator(
-        "The module's proof of possession is not known. Add it to the manifest, or set link.site_pop_file; "
-        "it stands on the module's label."
+        "The module's proof of possession is not known. It stands on the module's label: give it with ucmctl approve, "
+        "add it to the manifest, or set link.site_pop_file."
     ),
     Code.POP_WRONG: _retry(
         "The module refused the proof of possession. Nothing was changed on it. Compare the manifest with the "
