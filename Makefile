@@ -29,7 +29,7 @@ ifneq ($(TEST_TIER),unit)
 test: system-packages
 endif
 test: .venv/.dev .venv/oracle/requirements.txt
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -58,7 +58,8 @@ class SiteApi:
     @property
     def url(self) -> str:
         """The base of the HTTP API, for a client on this machine."""
-        return f"http://{local_host(self._settings.listen[0])}:{self._http_port}"
+        host = local_host(self._settings.listen[0])
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._http_port}"
 
     @property
     def mqtt_port(self) -> int:

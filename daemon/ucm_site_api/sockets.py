@@ -44,10 +44,8 @@ def port_of(listening: socket.socket) -> int:
 
 
 def local_host(host: str) -> str:
-    """How a client on this machine reaches a listener on `host`, in the form that URLs have."""
-    if host in {"", "0.0.0.0", "::"}:
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+    """How a client on this machine reaches a listener on `host`."""
+    return "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host
 
 
 def _refusal(address: Address, purpose: str, cause: OSError) -> SiteStartError:

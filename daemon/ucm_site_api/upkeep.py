@@ -24,9 +24,11 @@ async def keep_ends(broker: Broker, registry: Registry, now: Callable[[], dateti
     """Enforce ends as they come, at least once a minute, and when the broker asks for it."""
     while True:
         broker.attention.clear()
+        begun = now()
         try:
             await broker.enforce_ends()
-            wait = _until(await registry.next_end(now()), now())
+            # As seen before: an end may have come while ends were enforced.
+            wait = _until(await registry.next_end(begun), now())
         except Exception:
             # The next round may succeed, and a server that cannot read its registry says so in every answer.
             log.exception("ending credentials failed")

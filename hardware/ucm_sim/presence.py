@@ -52,10 +52,12 @@ class HostPresence:
             events = os.read(self.descriptor, _BUFFER)
         except BlockingIOError:
             return
-        for watch, mask, _, _ in _EVENT.iter_unpack(events):
-            if watch == self._watch:
-                self._count_opening() if mask & _IN_OPEN else self._count_closing()
-        self._face_the_truth()
+        # Others belong to a watch that was taken down, its own end among them.
+        ours = [mask for watch, mask, _, _ in _EVENT.iter_unpack(events) if watch == self._watch]
+        for mask in ours:
+            self._count_opening() if mask & _IN_OPEN else self._count_closing()
+        if ours:
+            self._face_the_truth()
 
     def close(self) -> None:
         os.close(self.descriptor)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.site.harness import connect_packet
 from ucm_site_api import Mosquitto, Settings, SiteApi
 from ucm_site_api.mosquitto.bootstrap import bootstrap, find_plugin
 from ucm_site_api.mosquitto.files import MosquittoFiles
@@ -28,8 +29,9 @@ _ATTEMPTS = 5
 class MosquittoProcess:
     """One mosquitto that is started, stopped and started again with the same files."""
 
-    def __init__(self, files: MosquittoFiles) -> None:
+    def __init__(self, files: MosquittoFiles, port: int) -> None:
         self.files = files
+        self._port = port
         self.log: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -45,8 +47,18 @@ class MosquittoProcess:
             await asyncio.wait(
                 [self._reader, waiting := asyncio.create_task(running.wait())], return_when=asyncio.FIRST_COMPLETED
             )
-        waiting.cancel()
+            waiting.cancel()
+            if running.is_set():
+                await self._answer()
         return running.is_set()
+
+    async def _answer(self) -> None:
+        """It says that it runs a little before it does, and a signal in between is lost."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(connect_packet())
+        await reader.read(4)
+        writer.close()
+        await writer.wait_closed()
 
     async def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
         if self._process is None or self._reader is None:
@@ -100,7 +112,7 @@ async def mosquitto_running(folder: Path, **changes: Any) -> AsyncIterator[tuple
     async with AsyncExitStack() as stack:
         for _ in range(_ATTEMPTS):
             settings = mosquitto_settings(folder, **changes)
-            process = MosquittoProcess(await bootstrap(settings, find_plugin()))
+            process = MosquittoProcess(await bootstrap(settings, find_plugin()), settings.mqtt_listen[1])
             stack.push_async_callback(process.stop)
             if await process.start():
                 break

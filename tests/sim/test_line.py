@@ -240,6 +240,16 @@ async def test_hosts_that_come_and_go_in_the_same_moment(identity: Identity, sta
             assert (await host.info()).status == pb.OK
 
 
+async def test_a_module_that_nobody_talks_to_rests(identity: Identity, state_file: Path, port: Path) -> None:
+    async with SerialModule(identity, state_file, port, baud=0, boot_s=0) as module:
+        async with secured(port, POP) as host:
+            await host.info()
+        await module.until(lambda module: not module.is_open, timeout=5)
+        spent = time.process_time()
+        await asyncio.sleep(0.3)
+        assert time.process_time() - spent < 0.1
+
+
 async def test_what_a_host_wrote_before_it_left_is_read(identity: Identity, state_file: Path, port: Path) -> None:
     async with SerialModule(identity, state_file, port, baud=0, boot_s=0) as module:
         await ready(module)

@@ -130,7 +130,7 @@ def test_tracebacks_in_the_log_show_no_values(capfd: pytest.CaptureFixture[str])
     assert "BEGIN SECRET" not in err
 
 
-@pytest.mark.parametrize("command", [["serve"], ["token", "create"]])
+@pytest.mark.parametrize("command", [["serve"], ["token", "create"], ["broker", "bootstrap"]])
 async def test_help_has_an_example(command: list[str]) -> None:
     code, out, _ = await run(*command, "--help")
     assert code == 0

@@ -46,9 +46,7 @@ class MosquittoBroker:
         """Be connected inside the block, or about to be."""
         password = await asyncio.to_thread(self._control_password)
         host, port = self._settings.mqtt_listen
-        self._control = ControlConnection(
-            (local_host(host).strip("[]"), port), password, services.observe, self.attention.set
-        )
+        self._control = ControlConnection((local_host(host), port), password, services.observe, self.attention.set)
         self._clients = PasswordClients(self._control, services.registry, services.now)
         self._revocations = Revocations(
             self._files.revocations, services.authority, services.registry, services.now, self._reload

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-# The server's own client, and the one for a witness without a certificate. No hardware id reads like them.
+# The server's own client, and the one for a witness without a certificate. No hardware id reads like them, nor
+# the common name of a certificate: see `PasswordClients.disconnect`.
 CONTROL_USER = "site-api"
-WITNESS_USER = "witness"
+WITNESS_USER = "password-witness"
 
 
 @dataclass(frozen=True)

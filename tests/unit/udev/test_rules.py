@@ -91,6 +91,12 @@ def test_the_documented_restriction_to_a_hub() -> None:
     assert (verdict.properties["ID_UCM"], verdict.group) == ("0", "dialout")
 
 
+def test_the_documented_further_adapter() -> None:
+    verdict = terminal(FTDI, more=documented(2), ID_VENDOR_ID=FTDI[0], ID_MODEL_ID=FTDI[1])
+    assert (verdict.properties["ID_UCM"], verdict.group) == ("1", "ucm-provision")
+    assert "ID_UCM" not in terminal(FTDI, more=documented(2), ID_VENDOR_ID="0403", ID_MODEL_ID="6015").properties
+
+
 def test_it_comes_after_serial_numbers_and_before_modemmanager() -> None:
     (file,) = FILE.parent.iterdir()
     assert 60 < int(file.name.partition("-")[0]) < 73

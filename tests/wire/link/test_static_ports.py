@@ -3,7 +3,7 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from ucm_provision.core import policy
 from ucm_provision.core.model import Sighting
 from ucm_provision.discovery import usb
-from ucm_provision.discovery.usb import StaticPorts
+from ucm_provision.discovery.usb import Claim, StaticPorts, nobody_claims
 
 
 class StepClock:
@@ -66,11 +66,11 @@ class Seen:
 
 
 @asynccontextmanager
-async def watching(*patterns: str) -> AsyncIterator[Seen]:
+async def watching(*patterns: str, claim: Callable[[int], Claim] = nobody_claims) -> AsyncIterator[Seen]:
     """Watches, and has looked once when entered."""
     clock = StepClock()
     seen = Seen(clock)
-    task = asyncio.ensure_future(StaticPorts(patterns, clock).run(seen.sight))
+    task = asyncio.ensure_future(StaticPorts(patterns, clock, claim).run(seen.sight))
     await asyncio.wait_for(clock.asleep.wait(), 5)
     yield seen
     task.cancel()
@@ -94,6 +94,10 @@ def link(folder: Path, name: str, target: str) -> Path:
 
 def changed_at(terminal: str) -> float:
     return Path(terminal).stat().st_ctime
+
+
+def device_number(terminal: str) -> int:
+    return Path(terminal).stat().st_rdev
 
 
 def change_time(terminal: str) -> None:
@@ -220,3 +224,25 @@ async def test_a_port_whose_rights_are_still_being_set_is_waited_for_a_while(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_port_that_somebody_else_has_is_left_to_them_for_as_long(tmp_path: Path, terminal: str) -> None:
+    claims = {device_number(terminal): Claim.TAKEN}
+    link(tmp_path, "ttyUSB0", terminal)
+    link(tmp_path, "ttyUSB1", "/dev/null")
+    async with watching(f"{tmp_path}/ttyUSB*", claim=lambda number: claims.get(number, Claim.NONE)) as seen:
+        assert seen.fresh() == [("ttyUSB1", True)]
+        claims.clear()
+        assert await seen.next_round() == [("ttyUSB0", True)]
+        claims[device_number(terminal)] = Claim.TAKEN
+        assert await seen.next_round() == [("ttyUSB0", False)]
+
+
+async def test_a_port_that_somebody_else_may_yet_take_is_waited_for_a_while(tmp_path: Path, terminal: str) -> None:
+    link(tmp_path, "ttyUSB0", terminal)
+    async with watching(f"{tmp_path}/ttyUSB*", claim=lambda _: Claim.UNDECIDED) as seen:
+        assert seen.fresh() == [("ttyUSB0", True)]  # as old as this clock finds it, nobody will decide any more
+        seen.clock.time = changed_at(terminal) + policy.OPEN_RETRY - 0.1
+        assert await seen.next_round() == [("ttyUSB0", False)]
+        seen.clock.time = changed_at(terminal) + policy.OPEN_RETRY
+        assert await seen.next_round() == [("ttyUSB0", True)]

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from ucm_provision.core import policy
 from ucm_provision.core.model import Sighting
 from ucm_provision.discovery.ports import watching
 from ucm_provision.host import logs
@@ -42,5 +43,7 @@ async def watch(patterns: list[str]) -> None:
     say(f"left open: {len(sockets() - before)}")
 
 
+# Only events count here: looking again and again would find everything, too, and hide that none came.
+policy.UDEV_RESCAN_EVERY = 600.0
 logs.configure("info")
 asyncio.run(watch(sys.argv[1:]))
