@@ -1,16 +1,17 @@
 # Every target sets up what it needs itself and is quick the second time.
 #
-#   make demo    a whole site in one process: API, broker, simulated modules and the daemon
-#   make test    the tests
-#   make lint    ruff, mypy, import contracts
-#   make bench   speed and memory, as ratios
-#   make proto   the device link's protobuf modules, after a change of hardware/link/*.proto
-#   make lock    the locked requirements, after a change of pyproject.toml
-#   make clean   removes everything that the targets made
+#   make demo      a whole site in one process: API, broker, simulated modules and the daemon
+#   make test      the tests
+#   make lint      ruff, mypy, import contracts
+#   make coverage  the tests, and which lines and branches they reach
+#   make bench     speed and memory, as ratios
+#   make proto     the device link's protobuf modules, after a change of hardware/link/*.proto
+#   make lock      the locked requirements, after a change of pyproject.toml
+#   make clean     removes everything that the targets made
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench proto lock clean system-packages
+.PHONY: help demo test coverage lint bench proto lock clean system-packages
 
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
@@ -36,6 +37,13 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Daemons in processes of their own are measured too, but for those that are killed.
+coverage: .venv/.dev .venv/oracle/requirements.txt system-packages
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(TEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 bench: .venv/.dev
 	$(BIN)/python -m tests.bench

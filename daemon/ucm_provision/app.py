@@ -68,7 +68,7 @@ class Daemon:
         site = replace(site, api=gate)
         proofs = Proofs(site.plan)
         self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, clock)
-        self._operator = Operator(self.record, self._supervisor, proofs)
+        self.operator = Operator(self.record, self._supervisor, proofs)
 
     async def run(self) -> None:
         """Finds modules and takes care of them until cancelled."""
@@ -83,7 +83,7 @@ class Daemon:
                 group.create_task(ports.run(self._supervisor.sight), name="discovery")
 
     def control(self) -> ControlApi:
-        return ControlApi(self.status, self.record, self._timeline, self._operator, self.feed)
+        return ControlApi(self.status, self.record, self._timeline, self.operator, self.feed)
 
     def status(self) -> StatusView:
         plan, pause = self._site.plan, self._supervisor.pause

@@ -106,6 +106,9 @@ class SerialLine:
     def _read(self) -> bytes:
         try:
             return os.read(self._master, self._from_host.piece)
+        except BlockingIOError:
+            # A hang-up woke us, and the next host has opened the terminal since.
+            return b""
         except OSError:
             # EIO: all is read, and nobody has the terminal open any more.
             self._presence.noticed.clear()

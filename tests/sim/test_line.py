@@ -88,6 +88,30 @@ async def test_two_openings_in_turn(identity: Identity, state_file: Path, port: 
         assert module.boots == 1
 
 
+async def test_hosts_that_follow_each_other_closely(identity: Identity, state_file: Path, port: Path) -> None:
+    # From a thread, so that closing and opening fall into every moment of the module's own work.
+    async with SerialModule(identity, state_file, port, baud=0, boot_s=0) as module:
+        await ready(module)
+        answered = await asyncio.to_thread(lambda: [ask_once(port, session) for session in range(1, 601)])
+        assert all(answered)
+
+
+def ask_once(port: Path, session: int) -> bool:
+    """Open, ask, read until the answer of this session, close; False where it does not come within 2 s."""
+    time.sleep(session % 30 * 10e-6)
+    terminal, received = peek(port), b""
+    try:
+        os.write(terminal, request_frame(session, 0, "proto-ver", b"-"))
+        while select.select([terminal], [], [], 2)[0]:
+            received += os.read(terminal, 4096)
+            answers = [parse_response(piece) for piece in received.split(b"\0")]
+            if session in [answer[0] for answer in answers if answer]:
+                return True
+        return False
+    finally:
+        os.close(terminal)
+
+
 async def test_what_one_host_left_unread_is_not_for_the_next(identity: Identity, state_file: Path, port: Path) -> None:
     async with SerialModule(identity, state_file, port, baud=0, boot_s=0) as module:
         await ready(module)

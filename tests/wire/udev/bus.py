@@ -101,13 +101,14 @@ async def new_bus() -> AsyncIterator[Bus]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
+    root = (await asyncio.wait_for(process.stdout.readline(), DEADLINE)).decode().strip()
     try:
-        async with asyncio.timeout(DEADLINE):
-            root = (await process.stdout.readline()).decode().strip()
         yield Bus(process, Path(root))
     finally:
         process.stdin.close()
         await process.wait()
+        # umockdev removes it itself if Python happens to free its object at the end.
+        await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
     assert process.returncode == 0
 
 
