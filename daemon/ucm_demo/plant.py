@@ -121,7 +121,9 @@ token_file = {_toml(str(site.token_file.absolute()))}
 [broker]
 witness = {_toml(str(site.witness_file.absolute()))}
 
+# Only the simulated modules: real ones on this machine are none of the demo's business.
 [usb]
+udev = false
 globs = ["ttyUCM*"]
 
 [[wifi]]

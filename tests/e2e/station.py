@@ -82,7 +82,7 @@ class Station:
         path.write_text(
             f'[site]\nmanifest = "manifest.csv"\n[box]\nid = "box-under-test"\n'
             f'[api]\nurl = "{self.api_url}"\ntoken_file = "{self.token_file}"\n[broker]\n{witness}\n'
-            f'[usb]\nglobs = ["ttyUCM*"]\n[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
+            f'[usb]\nudev = false\nglobs = ["ttyUCM*"]\n[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
             f'[policy]\nprotocol = "{self.protocol}"\ntrial_s = {self.trial_s}\n[override]\n{override}\n'
             f'[control]\nsocket = "control.sock"\n[state]\ndir = "state"\n'
         )

@@ -34,7 +34,10 @@ def _counts(modules: Sequence[ModuleView]) -> str:
 def list_text(modules: Sequence[ModuleView]) -> str:
     """A line for each module, and below it what it waits for."""
     if not modules:
-        return "No modules yet. Plug one in, or check usb.globs in the configuration."
+        return (
+            "No modules yet. Plug one in; "
+            "if it stays away, docs/OPERATIONS.md#a-module-that-is-not-listed-at-all helps."
+        )
     rows = [
         (m["name"] or "-", m["hardware_id"] or "not known yet", m["model"] or "-", m["endpoint"], state(m))
         for m in modules

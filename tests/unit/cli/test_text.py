@@ -39,7 +39,10 @@ def test_what_is_being_done_goes_before_what_is_true() -> None:
 
 
 def test_no_modules_yet() -> None:
-    assert list_text([]) == "No modules yet. Plug one in, or check usb.globs in the configuration."
+    assert (
+        list_text([])
+        == "No modules yet. Plug one in; if it stays away, docs/OPERATIONS.md#a-module-that-is-not-listed-at-all helps."
+    )
     status = plant().status()
     assert status_text(status, []).splitlines()[-1] == "modules   none seen yet"
 

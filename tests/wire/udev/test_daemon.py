@@ -52,7 +52,7 @@ class Box:
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator[DaemonProcess]:
         config = self.station.configure()
-        config.write_text(config.read_text().replace('globs = ["ttyUCM*"]', "udev = true"))
+        config.write_text(config.read_text().replace('udev = false\nglobs = ["ttyUCM*"]', "udev = true"))
         with (self.station.folder / "daemon.log").open("ab") as log:
             process = await self.bus.start(BIN / "ucm-provisiond", "--config", config, stdout=log, stderr=log)
         running = DaemonProcess(process, self.station.socket)
