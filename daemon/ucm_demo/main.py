@@ -27,7 +27,7 @@ async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
     async with plant(folder) as site, asyncio.TaskGroup() as group:
         running = group.create_task(site.daemon.run())
         if not as_json:
-            console.print(_greeting(site), highlight=False, markup=False)
+            console.print(_greeting(site), highlight=False, markup=False, soft_wrap=True)
         started = time.monotonic()
         async with plug_in(site):
             with _progress(console, as_json=as_json) as progress:
@@ -95,6 +95,7 @@ async def _stay(console: Console, site: Plant) -> None:
         f"\nThe site stays up until Ctrl-C. In another terminal: .venv/bin/ucmctl --socket {socket} list",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     await asyncio.Event().wait()
 

@@ -8,7 +8,7 @@ from typing import Protocol, Self, get_args
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from ucm_provision.wire import ModuleView, Step
 
@@ -49,9 +49,10 @@ class LiveTable:
         self._live = Live(console=console, refresh_per_second=10)
 
     def show(self, modules: dict[str, ModuleView]) -> None:
-        table = Table("Module", "Hardware id", *STEPS, "Now", expand=True)
+        table = Table(Column("Module", no_wrap=True), Column(" ▸ ".join(STEPS), no_wrap=True), Column("Now", ratio=1))
+        table.expand = True
         for view in modules.values():
-            table.add_row(label(view), view["hardware_id"] or "…", *_track(view), describe(view))
+            table.add_row(label(view), _track(view), describe(view))
         self._live.update(table)
 
     def __enter__(self) -> Self:
@@ -64,10 +65,14 @@ class LiveTable:
         self._live.stop()
 
 
-def _track(view: ModuleView) -> list[str]:
+def _track(view: ModuleView) -> str:
+    """A mark below the first letter of each step."""
     done = _DONE.get(view["milestone"], 0)
     doing = STEPS.index(view["activity"]["step"]) if view["activity"] else None
-    return [_mark(position, done, doing) for position in range(len(STEPS))]
+    gap = " ▸ "
+    return "".join(
+        _mark(position, done, doing) + " " * (len(step) - 1 + len(gap)) for position, step in enumerate(STEPS)
+    ).rstrip()
 
 
 def _mark(position: int, done: int, doing: int | None) -> str:
