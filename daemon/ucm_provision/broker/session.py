@@ -136,6 +136,19 @@ class MqttSession(aiomqtt.Client):
         if any(isinstance(code, ReasonCode) and code.is_failure for code in answer):
             raise UcmError(Code.MQTT_NOT_AUTHORIZED, f"SUBACK: subscription to {topic} refused")
 
+    async def drop(self, topic: str) -> None:
+        """Unsubscribes, and waits for the broker's answer.
+
+        Raises:
+            UcmError: ``mqtt_unavailable`` when the connection is lost meanwhile, or nobody answers.
+        """
+        # In a task of its own, like expect_grant's: aiomqtt waits with asyncio.wait_for, which on Python 3.11
+        # loses a cancellation that arrives together with the answer.
+        try:
+            await self._unless_hung_up(self.unsubscribe(topic))
+        except (aiomqtt.MqttError, UcmError):
+            raise UcmError(Code.MQTT_UNAVAILABLE, "the connection to the broker was lost") from None
+
     async def _unless_hung_up(self, operation: Awaitable[T]) -> T:
         task = asyncio.ensure_future(operation)
         try:

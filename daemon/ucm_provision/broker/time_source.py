@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import socket
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -74,8 +73,10 @@ async def _ask_ntp(source: TimeSource, resend: float) -> str:
     try:
         while True:
             transport.sendto(question)
-            with suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(answers.outcome), resend)
+            # Not wait_for: on Python 3.11 it loses a cancellation that arrives together with the answer.
+            await asyncio.wait({answers.outcome}, timeout=resend)
+            if answers.outcome.done():
+                return answers.outcome.result()
     finally:
         transport.close()
 

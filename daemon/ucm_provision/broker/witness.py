@@ -168,7 +168,7 @@ class BrokerWitness:
         while True:
             self._changed.clear()
             for hardware_id in subscribed - self._subscriptions.keys():
-                await _unsubscribe(session, _topics_of(hardware_id))
+                await session.drop(_topics_of(hardware_id))
                 subscribed.discard(hardware_id)
             for hardware_id, subscription in list(self._subscriptions.items()):
                 if hardware_id not in subscribed:
@@ -213,13 +213,6 @@ class BrokerWitness:
 
 def _topics_of(hardware_id: str) -> str:
     return f"v1/from/{hardware_id}/#"
-
-
-async def _unsubscribe(session: MqttSession, topics: str) -> None:
-    try:
-        await session.unsubscribe(topics)
-    except aiomqtt.MqttError:
-        raise UcmError(Code.MQTT_UNAVAILABLE, "the connection to the broker was lost") from None
 
 
 def _generation(topic: str, payload: object) -> int | None:

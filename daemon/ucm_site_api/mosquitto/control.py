@@ -81,6 +81,7 @@ class ControlConnection:
                 self._complain(str(cause))
             except Exception:
                 log.exception("the connection to mosquitto failed")
+            _pass_cancellation()
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def request(self, commands: list[Command]) -> list[Answer]:
@@ -98,6 +99,7 @@ class ControlConnection:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await client.publish(_COMMANDS, msgspec.json.encode({"commands": tagged}), qos=1)
+                _pass_cancellation()
                 return await self._asked[tag]
         except (TimeoutError, aiomqtt.MqttError) as cause:
             raise BrokerUnavailableError from cause
@@ -108,6 +110,7 @@ class ControlConnection:
         try:
             async with self._new_client() as client:
                 await _subscribe(client)
+                _pass_cancellation()
                 self._client = client
                 self._complaint = ""
                 log.info("connected to mosquitto", address=self._address)
@@ -153,6 +156,13 @@ class ControlConnection:
         if reason != self._complaint:
             log.warning("no connection to mosquitto", address=self._address, reason=reason)
         self._complaint = reason
+
+
+def _pass_cancellation() -> None:
+    """aiomqtt waits with asyncio.wait_for, which on Python 3.11 loses a cancellation that comes with the answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _subscribe(client: aiomqtt.Client) -> None:

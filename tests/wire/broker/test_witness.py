@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tests.wire.broker.servers import (
 )
 from tests.wire.broker.witnessing import WallClock, next_of, until_status
 from ucm_provision.broker import BrokerWitness, NoWitness, Timing
+from ucm_provision.broker.session import MqttSession
 from ucm_provision.broker.witness import CONNECTED, NO_WITNESS, _generation
 from ucm_provision.core import policy
 
@@ -275,3 +276,27 @@ def test_a_generation_is_a_32_bit_number(number: int) -> None:
 )
 def test_other_things_are_no_generation(payload: bytes) -> None:
     assert _generation(TOPIC, payload) is None
+
+
+async def test_it_ends_when_told_to_in_the_middle_of_unsubscribing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As asyncio.wait_for does on Python 3.11 when answer and cancellation coincide, aiomqtt may swallow the latter."""
+    unsubscribing = asyncio.Event()
+
+    async def swallow(*_: object) -> None:
+        unsubscribing.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(MqttSession, "unsubscribe", swallow)
+    async with serving(ScriptedBroker()) as broker:
+        write_file(file, broker.port)
+        witness = BrokerWitness(file, WallClock())
+        run = asyncio.ensure_future(witness.run())
+        await until_status(witness, CONNECTED)
+        async with witness.watch(HARDWARE_ID):
+            pass
+        await unsubscribing.wait()
+        run.cancel()
+        done, _ = await asyncio.wait({run}, timeout=2)
+        assert done
+        assert run.cancelled()
