@@ -9,11 +9,13 @@ import structlog
 from aiohttp import web
 
 from ucm_site_api.answers import answer
+from ucm_site_api.brokers import Broker
 from ucm_site_api.errors import ApiError, error_response, translated
+from ucm_site_api.limits import RateLimit
 from ucm_site_api.presence import Presence
 from ucm_site_api.provisioning import Provisioner
 from ucm_site_api.random_secrets import digest_of
-from ucm_site_api.records import Role
+from ucm_site_api.records import Token
 from ucm_site_api.registry import Registry
 
 log = structlog.get_logger(__name__)
@@ -32,12 +34,18 @@ class Services:
 
     registry: Registry
     provisioner: Provisioner
+    broker: Broker
     presence: Presence
+    rate_limit: RateLimit
     now: Callable[[], datetime]
 
 
 SERVICES = web.AppKey("services", Services)
-ROLE = web.RequestKey("role", str)
+BEARER = web.RequestKey("bearer", Token)
+
+# The root has nothing but the time; the document says what anybody can read elsewhere.
+_PREFIXES = ("/v3", "/api/v3")
+_OPEN = frozenset({"/", *(f"{prefix}/openapi.json" for prefix in _PREFIXES)})
 
 
 def build_application(services: Services, routes: Callable[[web.Application, str], None]) -> web.Application:
@@ -46,7 +54,7 @@ def build_application(services: Services, routes: Callable[[web.Application, str
     app[SERVICES] = services
     app.on_response_prepare.append(_name_server)
     app.router.add_get("/", _time_source)  # HEAD too
-    for prefix in ("/v3", "/api/v3"):
+    for prefix in _PREFIXES:
         routes(app, prefix)
     return app
 
@@ -66,20 +74,21 @@ async def _with_envelope(request: web.Request, handler: Handler) -> web.StreamRe
 
 @web.middleware
 async def _with_token(request: web.Request, handler: Handler) -> web.StreamResponse:
-    # Unknown routes say so to anybody; the root has nothing but the time.
-    if request.match_info.http_exception is None and request.path != "/":
-        request[ROLE] = await _role(request)
+    if request.match_info.http_exception is None and request.path not in _OPEN:  # unknown routes say so to anybody
+        request[BEARER] = await _bearer(request)
     return await handler(request)
 
 
-async def _role(request: web.Request) -> Role:
+async def _bearer(request: web.Request) -> Token:
     token = request.headers.get(TOKEN_HEADER)
     if not token:
         raise ApiError(401, "invalid_header", "Authentication token is missing.", {"header": TOKEN_HEADER})
-    role = await request.app[SERVICES].registry.role_of(digest_of(token))
-    if role is None:
+    services = request.app[SERVICES]
+    bearer = await services.registry.token(digest_of(token))
+    if bearer is None:
         raise ApiError(403, "invalid_header", "Authentication token is invalid.", {"header": TOKEN_HEADER})
-    return role
+    services.rate_limit.take(bearer.id)
+    return bearer
 
 
 async def _time_source(request: web.Request) -> web.Response:

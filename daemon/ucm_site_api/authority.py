@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ucm_site_api.errors import SiteStartError
 from ucm_site_api.records import EndedCertificate
 from ucm_site_api.settings import KeyKind
-from ucm_site_api.state import write_private
+from ucm_site_api.state import AUTHORITY_CERTIFICATE, AUTHORITY_KEY, write_private
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -62,7 +62,7 @@ class Authority:
         """
         if now.year < _EARLIEST_PLAUSIBLE_YEAR:
             raise SiteStartError(f"The clock says {now.year}: set it before certificates are signed.")
-        key_file, certificate_file = folder / "ca.key", folder / "ca.crt"
+        key_file, certificate_file = folder / AUTHORITY_KEY, folder / AUTHORITY_CERTIFICATE
         if first_start and not certificate_file.exists():
             _create(key_file, certificate_file, kind, now)
         try:
@@ -87,12 +87,13 @@ class Authority:
         builder = self._builder(common_name, key, now, not_after, ExtendedKeyUsageOID.CLIENT_AUTH)
         return _issued(key, builder.sign(self._key, hashes.SHA256()))
 
-    def issue_server(self, host: str, now: datetime) -> IssuedCertificate:
-        """The broker's certificate, good for as long as the authority's."""
+    def issue_server(self, host: str, now: datetime, *aliases: str) -> IssuedCertificate:
+        """A server's certificate for its host and other names of it, good for as long as the authority's."""
         key = _new_key(self._kind)
         not_after = self._certificate.not_valid_after_utc
         builder = self._builder(host[:64], key, now, not_after, ExtendedKeyUsageOID.SERVER_AUTH)
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
+        names = [_general_name(name) for name in dict.fromkeys([host, *aliases])]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return _issued(key, builder.sign(self._key, hashes.SHA256()))
 
     def revocation_list(self, ended: Iterable[EndedCertificate], now: datetime, validity: timedelta) -> bytes:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from msgspec import UNSET
 
 from ucm_site_api.answers import answer
+from ucm_site_api.messages import ErrorEntry, ErrorEnvelope
 
 _CODES = {
     404: "not_found",
@@ -56,10 +58,8 @@ class BrokerUnavailableError(ApiError):
 
 def error_response(error: ApiError) -> web.Response:
     """The platform's error envelope; the list in it is never empty, because clients take its first entry."""
-    entry: dict[str, Any] = {"code": error.code, "message": error.message}
-    if error.details:
-        entry["details"] = error.details
-    return answer({"errors": [entry]}, error.status, error.headers)
+    entry = ErrorEntry(error.code, error.message, error.details or UNSET)
+    return answer(ErrorEnvelope([entry]), error.status, error.headers)
 
 
 def invalid_field(path: str, message: str) -> ApiError:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 _HARDWARE_ID = re.compile(r"[0-9A-Z]{32,33}", re.ASCII)
 
 _SLUG_LENGTH = 63
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _NUMBERED_SLUGS = 20
 
 
@@ -24,6 +25,16 @@ def normalize_hardware_id(text: str) -> str:
     if not _HARDWARE_ID.fullmatch(normalized):
         raise ValueError("A hardware id is 32 or 33 letters and digits.")
     return normalized
+
+
+def new_standalone_id() -> str:
+    """A hardware id for a device that has no hardware of its own: `S` and 32 hexadecimal digits."""
+    return f"S{secrets.token_hex(16).upper()}"
+
+
+def is_slug(text: str) -> bool:
+    """Whether a text can be a slug as it is."""
+    return len(text) <= _SLUG_LENGTH and _SLUG.fullmatch(text) is not None
 
 
 def slug_from(name: str) -> str:

@@ -1,23 +1,22 @@
-"""The command line: `ucm-site-api serve`, `ucm-site-api token create` and `ucm-site-api broker bootstrap`."""
+"""The command line: `ucm-site-api serve` and `broker bootstrap`; `token`, `site` and `ca` are in `administration`."""
 
 import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import structlog
 
+from ucm_site_api.administration import ca, site, token
 from ucm_site_api.errors import ConfigurationError, SiteStartError
 from ucm_site_api.mosquitto.bootstrap import bootstrap, find_plugin
 from ucm_site_api.parsing import parse_address, parse_duration, parse_time_source
-from ucm_site_api.random_secrets import digest_of, new_secret
-from ucm_site_api.records import ROLES, Role
-from ucm_site_api.registry import REGISTRY_FILE, Registry
-from ucm_site_api.settings import Mosquitto, Settings, utc_now
+from ucm_site_api.running import STATE, run
+from ucm_site_api.settings import CertificateFiles, Mosquitto, Settings
 from ucm_site_api.site import SiteApi
 
 _SERVE_EXAMPLE = """
@@ -25,12 +24,6 @@ _SERVE_EXAMPLE = """
 Example:
   ucm-site-api serve --state /var/lib/ucm-site-api --listen 0.0.0.0:8480 \\
     --mqtts-listen 0.0.0.0:8883 --public-host 192.168.10.2
-"""
-
-_CREATE_EXAMPLE = """
-\b
-Example:
-  ucm-site-api token create --state /var/lib/ucm-site-api --role installer
 """
 
 _BOOTSTRAP_EXAMPLE = """
@@ -64,16 +57,7 @@ def configure_logging() -> None:
     )
 
 
-class _Failure(click.ClickException):
-    """The server cannot do what was asked for, now."""
-
-
-class _Misconfiguration(click.ClickException):
-    """It never can. sysexits.h: EX_CONFIG, after which service managers need not try again."""
-
-    exit_code = 78
-
-
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ADDRESS = "HOST:PORT"
 _DURATION = "NUMBER[s|m|h|d]"
 _PARSED: dict[str, Callable[[str], object]] = {
@@ -84,12 +68,6 @@ _PARSED: dict[str, Callable[[str], object]] = {
     "rotation_grace": parse_duration,
     "certificate_validity": parse_duration,
 }
-_STATE = click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder for registry, authority and credentials. Back it up.",
-)
 _MQTT_LISTEN = click.option(
     "--mqtt-listen", metavar=_ADDRESS, default="127.0.0.1:1883", show_default=True, help="MQTT with passwords."
 )
@@ -109,7 +87,7 @@ def commands() -> None:
 
 
 @commands.command(epilog=_SERVE_EXAMPLE)
-@_STATE
+@STATE
 @click.option("--listen", metavar=_ADDRESS, default="127.0.0.1:8480", show_default=True, help="The HTTP API.")
 @_MQTT_LISTEN
 @_MQTTS_LISTEN
@@ -125,6 +103,25 @@ def commands() -> None:
     "--broker-reload",
     metavar="COMMAND",
     help="Makes mosquitto read its revocation list.  [default: SIGHUP, by its pid file]",
+)
+@click.option(
+    "--role",
+    type=click.Choice(["gateway", "cloud"]),
+    default="gateway",
+    show_default=True,
+    help="What this server is to its clients: virtual UCMs and LINK need a Gateway, Gateways need a cloud.",
+)
+@click.option("--tls", is_flag=True, help="The HTTP API over TLS, with a certificate by the site's own authority.")
+@click.option(
+    "--tls-certificate", type=_FILE, help="The HTTP API over TLS with this certificate and those above it, PEM."
+)
+@click.option("--tls-key", type=_FILE, help="The key of --tls-certificate, PEM.")
+@click.option(
+    "--rate-limit",
+    type=click.IntRange(0),
+    default=6000,
+    show_default=True,
+    help="Calls a minute for each token; 0 is no limit.",
 )
 @click.option("--site-name", default="Site", show_default=True, help="Used at the first start.")
 @click.option("--site-timezone", default="UTC", show_default=True, help="Used at the first start.")
@@ -149,26 +146,12 @@ def serve(**options: Any) -> None:
 
     The first start makes the site, its certificate authority and an installer token.
     """
-    _run(lambda: _serve(options))
+    run(lambda: _serve(options))
 
 
-@commands.group()
-def token() -> None:
-    """Access tokens of the HTTP API."""
-
-
-@token.command(epilog=_CREATE_EXAMPLE)
-@_STATE
-@click.option(
-    "--role",
-    type=click.Choice([role.lower() for role in ROLES]),
-    default="installer",
-    show_default=True,
-    help="What the token's bearer may do.",
-)
-def create(state: Path, role: str) -> None:
-    """Make a token and print it, once: only its digest is kept. The server may be running."""
-    _run(lambda: _create_token(state, _role(role)))
+commands.add_command(token)
+commands.add_command(site)
+commands.add_command(ca)
 
 
 @commands.group()
@@ -177,14 +160,14 @@ def broker() -> None:
 
 
 @broker.command("bootstrap", epilog=_BOOTSTRAP_EXAMPLE)
-@_STATE
+@STATE
 @_MQTT_LISTEN
 @_MQTTS_LISTEN
 @_PUBLIC_HOST
 @_KEY
 @click.option(
     "--plugin",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="mosquitto's dynamic security plugin.  [default: where the distribution has it]",
 )
 def bootstrap_broker(plugin: Path | None, **options: Any) -> None:
@@ -192,7 +175,7 @@ def bootstrap_broker(plugin: Path | None, **options: Any) -> None:
 
     Done again it renews configuration and certificate; clients and passwords are kept.
     """
-    _run(lambda: _bootstrap(plugin, options))
+    run(lambda: _bootstrap(plugin, options))
 
 
 async def _bootstrap(plugin: Path | None, options: dict[str, Any]) -> None:
@@ -216,8 +199,16 @@ def _settings(options: dict[str, Any]) -> Settings:
     return Settings(**chosen)
 
 
+def _with_tls(options: dict[str, Any]) -> dict[str, Any]:
+    certificate, key = options.pop("tls_certificate"), options.pop("tls_key")
+    if bool(certificate) != bool(key) or (certificate and options["tls"]):
+        raise ConfigurationError("TLS takes --tls-certificate and --tls-key, or --tls alone.")
+    files = CertificateFiles(certificate, key) if certificate else None
+    return options | {"tls": files or ("own" if options["tls"] else None)}
+
+
 async def _serve(options: dict[str, Any]) -> None:
-    settings = _settings(options)
+    settings = _settings(_with_tls(options))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -236,31 +227,6 @@ def _announce(settings: Settings, site: SiteApi) -> None:
     click.echo(f"token          {site.token_file}")
     click.echo(f"witness        {site.witness_file}")
     click.echo("ready; Ctrl-C stops")
-
-
-async def _create_token(state: Path, role: Role) -> None:
-    if not (state / REGISTRY_FILE).exists():
-        raise SiteStartError(f"There is no registry in {state} yet: start the server once.")
-    registry = await Registry.open(state / REGISTRY_FILE)
-    try:
-        secret = new_secret()
-        await registry.add_token(digest_of(secret), role, utc_now())
-    finally:
-        await registry.close()
-    click.echo(secret)
-
-
-def _role(name: str) -> Role:
-    return next(role for role in ROLES if role.lower() == name)
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    try:
-        asyncio.run(work())
-    except ConfigurationError as error:
-        raise _Misconfiguration(str(error)) from error
-    except SiteStartError as error:
-        raise _Failure(str(error)) from error
 
 
 if __name__ == "__main__":

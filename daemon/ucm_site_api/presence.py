@@ -44,6 +44,12 @@ class Presence:
         """The last properties without their timestamp; empty when none were heard."""
         return self._properties.get((hardware_id, channel_id), {})
 
+    def forget(self, hardware_id: str) -> None:
+        """A device was deleted: another that gets its hardware id starts unheard."""
+        self._heard.pop(hardware_id, None)
+        for key in [key for key in self._properties if key[0] == hardware_id]:
+            del self._properties[key]
+
     def _keep_properties(self, hardware_id: str, channel_id: str, payload: bytes) -> None:
         if len(payload) > _MAX_PROPERTIES_BYTES:
             return

@@ -1,142 +1,170 @@
-"""Provisioning: a module's record in the registry, and the configuration that its firmware needs."""
+"""The provisioning calls: what each makes of its arguments."""
 
 import asyncio
-import unicodedata
-import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from functools import partial
+from typing import Literal
 
-from ucm_site_api.authority import Authority
-from ucm_site_api.brokers import Broker, MqttCredentials
-from ucm_site_api.errors import invalid_field
-from ucm_site_api.identifiers import normalize_hardware_id
+from ucm_site_api import texts
+from ucm_site_api.errors import ApiError, invalid_field
+from ucm_site_api.identifiers import new_standalone_id
+from ucm_site_api.issuing import Issuer
 from ucm_site_api.messages import (
-    CertificateCredentials,
     CommunicationConfig,
-    PasswordCredentials,
     Protocol,
-    ProvisionedUcm,
+    ProvisionEmbedded,
+    ProvisionGateway,
+    ProvisionLinkSlave,
+    ProvisionLocal,
+    ProvisionLua,
+    ProvisionStandalone,
     ProvisionUcm,
 )
-from ucm_site_api.random_secrets import digest_of, new_secret
-from ucm_site_api.records import CredentialDraft, Device, Enrolment
+from ucm_site_api.records import Device, DeviceDraft, Site
 from ucm_site_api.registry import Registry
-from ucm_site_api.settings import Settings, TimeSource
+from ucm_site_api.settings import Settings
 
 _UCM_CHANNEL = "ucm"
-_MAX_NAME_LENGTH = 255
+_GATEWAY_CHANNEL = "gw"
+_STANDALONE_CHANNEL = "s"
 
-
-@dataclass(frozen=True)
-class Endpoints:
-    """What every module of the site is told: the broker's host, its port for each protocol, and the time source."""
-
-    mqtt_host: str
-    mqtt_ports: dict[Protocol, int]
-    time_source: TimeSource
-
-
-@dataclass(frozen=True)
-class FreshCredential:
-    """A credential that exists nowhere but here. `reveal` turns the number it was given into what a client needs."""
-
-    draft: CredentialDraft
-    reveal: Callable[[int], MqttCredentials] = field(repr=False)
+# Devices that are clients of the broker themselves. The others are spoken for by their runtime or their master.
+_CONFIGURED = frozenset({"HARDWARE_UCM", "EMBEDDED_UCM", "VIRTUAL_UCM", "STANDALONE", "GATEWAY"})
 
 
 class Provisioner:
-    """Answers the provisioning calls."""
+    """Answers the provisioning calls.
 
-    def __init__(
-        self, settings: Settings, endpoints: Endpoints, registry: Registry, authority: Authority, broker: Broker
-    ) -> None:
+    `site_id` is the site that a call is for, None for the server's only one. Each raises ApiError: 400 a field is
+    not acceptable, 409 and 422 as the registry says; and those that issue credentials 503, the broker is away.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, issuer: Issuer) -> None:
         self._settings = settings
-        self._endpoints = endpoints
         self._registry = registry
-        self._authority = authority
-        self._broker = broker
-        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._issuer = issuer
 
-    async def provision_ucm(self, wish: ProvisionUcm) -> ProvisionedUcm:
-        """A UCM with fresh credentials; asked again for the same module, the same device.
+    async def provision_ucm(self, wish: ProvisionUcm, site_id: str | None) -> tuple[Device, CommunicationConfig]:
+        """A UCM with fresh credentials; asked again for the same module, the same device. So for all below."""
+        draft = DeviceDraft(
+            "HARDWARE_UCM",
+            site_id,
+            texts.name(wish.name),
+            hardware_id=texts.hardware_id(wish.hardware_id),
+            channel_id=_UCM_CHANNEL,
+        )
+        return await self._connected(draft, wish.protocol)
 
-        Raises:
-            ApiError: 400 a field is not acceptable, 409 and 422 as `Registry.enrol`, 503 the broker is away.
-        """
-        hardware_id = _hardware_id(wish.hardware_id)
-        name = _device_name(wish.name)
-        now = self._settings.now()
-        fresh = await self._fresh_credential(hardware_id, wish.protocol, now)
-        enrolment = Enrolment(wish.site_id, "HARDWARE_UCM", hardware_id, _UCM_CHANNEL, name, fresh.draft)
-        device, credentials = await self._enrol(enrolment, fresh)
-        return ProvisionedUcm(self._config(device, credentials), device.id, device.slug)
+    async def provision_embedded(
+        self, wish: ProvisionEmbedded, site_id: str | None
+    ) -> tuple[Device, CommunicationConfig]:
+        """An electrolyser, dryer or water tank."""
+        draft = DeviceDraft(
+            "EMBEDDED_UCM",
+            site_id,
+            texts.name(wish.name),
+            hardware_id=texts.hardware_id(wish.hardware_id),
+            channel_id=_UCM_CHANNEL,
+            embedded_type=wish.device_type,
+        )
+        return await self._connected(draft, wish.protocol)
 
-    async def _enrol(self, enrolment: Enrolment, fresh: FreshCredential) -> tuple[Device, MqttCredentials]:
-        """Broker first, registry second: what is cut short in between is a client whose password nobody has."""
-        subject = enrolment.hardware_id
-        async with self._turn_of(subject):
-            number = await self._registry.next_number(subject)
-            credentials = fresh.reveal(number)
-            async with self._broker.admitted(subject, credentials):
-                now, grace = self._settings.now(), self._settings.rotation_grace
-                return await self._registry.enrol(enrolment, number, now, grace), credentials
+    async def provision_gateway(self, wish: ProvisionGateway, *, may_found: bool) -> tuple[Device, CommunicationConfig]:
+        """A Gateway. It brings its site along: one that is not here yet is made, if `may_found`."""
+        self._require_role("cloud", "A Gateway is provisioned to the cloud; this server is a Gateway's.")
+        founded = Site(
+            texts.printable(wish.site_id, "$.site_id"),
+            texts.name(wish.site_name, "$.site_name"),
+            await asyncio.to_thread(texts.timezone, wish.site_timezone, "$.site_timezone"),
+            texts.location(wish.site_location, "$.site_location"),
+        )
+        draft = DeviceDraft(
+            "GATEWAY",
+            wish.site_id,
+            f"Gateway {founded.name}"[:255],
+            hardware_id=texts.hardware_id(wish.hardware_id),
+            channel_id=_GATEWAY_CHANNEL,
+        )
+        return await self._connected(draft, "MQTTS", founded if may_found else None)
 
-    def _turn_of(self, subject: str) -> asyncio.Lock:
-        """One call at a time for each module, so that the number that it is told stays free."""
-        return self._turns.setdefault(subject, asyncio.Lock())
+    async def provision_vucm(self, wish: ProvisionLocal, site_id: str | None) -> Device:
+        """A virtual UCM: software on the Gateway."""
+        return await self._local(self._draft_local("VIRTUAL_UCM", wish, site_id))
 
-    async def _fresh_credential(self, subject: str, protocol: Protocol, now: datetime) -> FreshCredential:
-        if protocol == "MQTT":
-            return password_credential(subject)
-        validity = self._settings.certificate_validity
-        return await certificate_credential(self._authority, subject, now, validity)
+    async def provision_link_master(self, wish: ProvisionLocal, site_id: str | None) -> Device:
+        """The LINK device that a Gateway speaks to."""
+        return await self._local(self._draft_local("LINK_MASTER_UCM", wish, site_id))
 
-    def _config(self, device: Device, credentials: MqttCredentials) -> CommunicationConfig:
-        time_source = self._endpoints.time_source
-        return CommunicationConfig(
-            mqtt_host=self._endpoints.mqtt_host,
-            mqtt_port=self._endpoints.mqtt_ports[credentials.protocol],
-            mqtt_protocol=credentials.protocol,
-            mqtt_credentials=credentials,
-            time_sync_protocol=time_source.protocol,
-            time_sync_host=time_source.host,
-            time_sync_port=time_source.port,
-            hardware_id=device.hardware_id,
-            channel_id=device.channel_id,
+    async def provision_link_slave(self, wish: ProvisionLinkSlave, site_id: str | None) -> Device:
+        """A LINK device behind a master. Provisioned with another master it has moved there."""
+        master = wish.master_device_id or wish.device_id
+        if master is None:
+            raise invalid_field("$.master_device_id", "Name the LINK master that the device is connected to.")
+        draft = DeviceDraft(
+            "LINK_SLAVE_UCM",
+            site_id,
+            texts.name(wish.name),
+            hardware_id=texts.hardware_id(wish.hardware_id),
+            channel_id=_UCM_CHANNEL,
+            upstream_id=master,
+        )
+        return await self._local(draft)
+
+    async def provision_standalone(self, wish: ProvisionStandalone, site_id: str | None) -> Device:
+        """A device of somebody's own software, always a new one; its slug tells it from others."""
+        draft = DeviceDraft(
+            "STANDALONE",
+            site_id,
+            texts.name(wish.name),
+            hardware_id=new_standalone_id(),
+            channel_id=_STANDALONE_CHANNEL,
+            slug=texts.slug(wish.slug),
+        )
+        return await self._registry.enrol(draft, self._settings.now())
+
+    async def provision_lua(self, wish: ProvisionLua, site_id: str | None) -> Device:
+        """A script on another device, always a new one."""
+        draft = DeviceDraft(
+            "LUA",
+            site_id,
+            texts.name(wish.name),
+            slug=texts.slug(wish.slug),
+            upstream_id=wish.runtime_id,
+            blueprint_id=texts.printable(wish.blueprint_id, "$.blueprint_id"),
+        )
+        return await self._registry.enrol_lua(draft, self._settings.now())
+
+    async def generate_config(self, device: Device, protocol: Protocol) -> CommunicationConfig:
+        """A configuration with fresh credentials for a device that is there."""
+        if device.type not in _CONFIGURED or device.hardware_id is None:
+            message = f"A device of type {device.type} does not connect to the broker itself."
+            raise ApiError(422, "unprocessable_entity", message)
+        _, config = await self._issuer.issue(
+            device.hardware_id, protocol, lambda issue: self._registry.renew(device.id, issue)
+        )
+        return config
+
+    def _draft_local(
+        self, kind: Literal["VIRTUAL_UCM", "LINK_MASTER_UCM"], wish: ProvisionLocal, site_id: str | None
+    ) -> DeviceDraft:
+        return DeviceDraft(
+            kind,
+            site_id,
+            texts.name(wish.name),
+            hardware_id=texts.hardware_id(wish.hardware_id),
+            channel_id=_UCM_CHANNEL,
         )
 
+    async def _local(self, draft: DeviceDraft) -> Device:
+        self._require_role("gateway", "Virtual UCMs and LINK devices are provisioned to a Gateway 3.x only.")
+        return await self._registry.enrol(draft, self._settings.now())
 
-def password_credential(subject: str) -> FreshCredential:
-    """A user of the plaintext listener, `<subject>.<number>`: one for each credential, so that each ends alone."""
-    password = new_secret()
-    draft = CredentialDraft("MQTT", password_digest=digest_of(password))
-    return FreshCredential(draft, lambda number: PasswordCredentials(f"{subject}.{number}", password))
+    async def _connected(
+        self, draft: DeviceDraft, protocol: Protocol, founded: Site | None = None
+    ) -> tuple[Device, CommunicationConfig]:
+        assert draft.hardware_id is not None  # each caller's draft has one
+        record = partial(self._registry.enrol_with_credential, draft, founded=founded)
+        return await self._issuer.issue(draft.hardware_id, protocol, record)
 
-
-async def certificate_credential(
-    authority: Authority, subject: str, now: datetime, validity: timedelta
-) -> FreshCredential:
-    """A client of the TLS listener. Its key is made on a thread: an RSA key takes longer than a loop may wait."""
-    issued = await asyncio.to_thread(authority.issue_client, subject, now, validity)
-    draft = CredentialDraft("MQTTS", serial=issued.serial, not_after=issued.not_after)
-    revealed = CertificateCredentials(issued.private_key, issued.certificate, authority.certificate)
-    return FreshCredential(draft, lambda _: revealed)
-
-
-def _hardware_id(text: str) -> str:
-    try:
-        return normalize_hardware_id(text)
-    except ValueError as cause:
-        raise invalid_field("$.hardware_id", str(cause)) from cause
-
-
-def _device_name(text: str) -> str:
-    name = text.strip()
-    # Names are shown in terminals and pages, which control characters can take over.
-    clean = not any(unicodedata.category(character) == "Cc" for character in name)
-    if not (clean and 1 <= len(name) <= _MAX_NAME_LENGTH):
-        raise invalid_field(
-            "$.name", f"A name has 1 to {_MAX_NAME_LENGTH} characters, none of them a control character."
-        )
-    return name
+    def _require_role(self, role: Literal["gateway", "cloud"], message: str) -> None:
+        if self._settings.role != role:
+            raise ApiError(422, "unprocessable_entity", message)

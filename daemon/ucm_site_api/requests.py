@@ -7,9 +7,10 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from ucm_site_api.app import MAX_BODY_BYTES, ROLE
+from ucm_site_api.app import BEARER, MAX_BODY_BYTES
 from ucm_site_api.errors import ApiError, invalid_field
-from ucm_site_api.records import ROLES, Role
+from ucm_site_api.messages import Role
+from ucm_site_api.records import ROLES
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ def require_role(request: web.Request, least: Role) -> None:
     Raises:
         ApiError: 403.
     """
-    if ROLES.index(request[ROLE]) < ROLES.index(least):
+    if ROLES.index(request[BEARER].role) < ROLES.index(least):
         raise ApiError(403, "forbidden", "Access denied.", {"required_role": least})
 
 

@@ -48,11 +48,50 @@ _MIGRATIONS = (
     ALTER TABLE device ADD COLUMN needs_reprovisioning INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX credential_end ON credential (valid_until);
     """,
+    # The device table is built anew: devices without a hardware id are among them from here on. Its key has to be
+    # a column of its own to be the order of lists: VACUUM may renumber any other.
+    """
+    CREATE TABLE new_device (
+        position INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        site_id TEXT NOT NULL REFERENCES site (id),
+        type TEXT NOT NULL,
+        hardware_id TEXT UNIQUE,
+        channel_id TEXT,
+        name TEXT NOT NULL,
+        slug TEXT NOT NULL,
+        protocol TEXT,
+        embedded_type TEXT,
+        upstream_id TEXT REFERENCES device (id),
+        blueprint_id TEXT,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        needs_reprovisioning INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (site_id, slug)
+    ) STRICT;
+    INSERT INTO new_device
+        (position, id, site_id, type, hardware_id, channel_id, name, slug, protocol, created_at, updated_at,
+         needs_reprovisioning)
+        SELECT rowid, id, site_id, type, hardware_id, channel_id, name, slug, protocol, created_at, updated_at,
+            needs_reprovisioning
+        FROM device;
+    DROP TABLE device;
+    ALTER TABLE new_device RENAME TO device;
+    CREATE INDEX device_of_site ON device (site_id, position);
+    CREATE INDEX device_by_slug ON device (slug);
+    CREATE INDEX device_of_upstream ON device (upstream_id);
+    ALTER TABLE site ADD COLUMN location TEXT;
+    ALTER TABLE token ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE token ADD COLUMN site_id TEXT REFERENCES site (id) ON DELETE CASCADE;
+    """,
 )
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring a database to this version, in one transaction. The connection is in autocommit mode.
+    """Bring a database to this version, in one transaction.
+
+    The connection is in autocommit mode and does not enforce foreign keys yet: dropping a table that is built anew
+    would delete what refers to it.
 
     Raises:
         ValueError: a newer version wrote it.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from socket import socket
+from ssl import SSLContext
 
 from aiohttp import web
 
@@ -50,7 +51,7 @@ class EnvelopeProtocol(web.RequestHandler):
 
 
 @asynccontextmanager
-async def served(app: web.Application, listening: socket) -> AsyncIterator[None]:
+async def served(app: web.Application, listening: socket, tls: SSLContext | None) -> AsyncIterator[None]:
     """Serve an application on a listening socket, and end its connections afterwards."""
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
@@ -65,7 +66,7 @@ async def served(app: web.Application, listening: socket) -> AsyncIterator[None]
         lingering_time=_LINGERING_SECONDS,
     )
     try:
-        server = await loop.create_server(protocol, sock=listening)
+        server = await loop.create_server(protocol, sock=listening, ssl=tls)
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -34,6 +35,14 @@ class Mosquitto:
     reload: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class CertificateFiles:
+    """The certificate of the HTTP API with those between it and its authority, and its key, each PEM."""
+
+    certificate: Path
+    key: Path
+
+
 def utc_now() -> datetime:
     """The wall clock, aware and in UTC."""
     return datetime.now(UTC)
@@ -45,7 +54,10 @@ class Settings:
 
     With mosquitto as `broker` the two MQTT addresses are the ones that it listens on.
     `public_host` is the name or address that modules connect to; without it the address of the TLS listener
-    is given out. Without `time_sync` modules are told to ask this server. `now` is a seam for tests.
+    is given out. Without `time_sync` modules are told to ask this server. `role` is what the server is for its
+    clients: a Gateway 3.x, which has virtual UCMs and LINK devices, or the cloud, which has Gateways.
+    `tls` puts the HTTP API on TLS: with these files, or with a certificate by the site's own authority.
+    `rate_limit` is in calls a minute for each token; 0 is none. `now` is a seam for tests.
     """
 
     state: Path
@@ -57,6 +69,9 @@ class Settings:
     site_name: str = "Site"
     site_timezone: str = "UTC"
     time_sync: TimeSource | None = None
+    role: Literal["gateway", "cloud"] = "gateway"
+    tls: Literal["own"] | CertificateFiles | None = None
+    rate_limit: int = 6000
     key: KeyKind = "ec"
     rotation_grace: timedelta = timedelta(hours=24)
     certificate_validity: timedelta = timedelta(days=365)
@@ -65,9 +80,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what could never work, before anything is opened or written."""
-        _require_timezone(self.site_timezone)
+        if not is_timezone(self.site_timezone):
+            raise ConfigurationError(f"{self.site_timezone!r} is not a time zone; try Europe/Berlin.")
         if not self.site_name.strip():
             raise ConfigurationError("The site needs a name.")
+        if self.rate_limit < 0:
+            raise ConfigurationError("The rate limit cannot be negative.")
+        if self.tls and self.time_sync is None:
+            raise ConfigurationError("Name where modules get the time (--time-sync): this server speaks TLS only.")
         if self.rotation_grace < timedelta(0):
             raise ConfigurationError("The rotation grace cannot be negative.")
         if self.broker != "embedded" and 0 in {self.mqtt_listen[1], self.mqtts_listen[1]}:
@@ -91,10 +111,16 @@ def _concrete_host(host: str) -> str:
         return host
 
 
-def _require_timezone(name: str) -> None:
+def is_timezone(name: str) -> bool:
+    """Whether there is a time zone of this name. It may read files."""
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as cause:
-        # A small box may carry no time zone data at all: then no name can be judged.
-        if available_timezones():
-            raise ConfigurationError(f"{name!r} is not a time zone; try Europe/Berlin.") from cause
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return not _time_zones_are_known()
+    return True
+
+
+@cache
+def _time_zones_are_known() -> bool:
+    """A small box may carry no time zone data at all: then no name can be judged."""
+    return bool(available_timezones())

@@ -2,29 +2,37 @@
 
 import asyncio
 import sqlite3
+import ssl
+import time
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from ucm_site_api.app import Services, build_application
 from ucm_site_api.authority import Authority
 from ucm_site_api.brokers import Broker, BrokerServices
 from ucm_site_api.embedded import EmbeddedBroker
 from ucm_site_api.errors import SiteStartError
+from ucm_site_api.issuing import Endpoints, Issuer
+from ucm_site_api.limits import RateLimit
 from ucm_site_api.mosquitto.broker import MosquittoBroker
 from ucm_site_api.presence import Presence
-from ucm_site_api.provisioning import Endpoints, Provisioner
+from ucm_site_api.provisioning import Provisioner
 from ucm_site_api.random_secrets import digest_of, new_secret
 from ucm_site_api.records import Credential, Site
 from ucm_site_api.registry import REGISTRY_FILE, Registry
-from ucm_site_api.routes import add_routes, device_view, traffic_views
+from ucm_site_api.routes import add_routes
 from ucm_site_api.serving import served
-from ucm_site_api.settings import Settings, TimeSource
+from ucm_site_api.settings import CertificateFiles, Settings, TimeSource
 from ucm_site_api.sockets import bind, local_host, port_of
 from ucm_site_api.state import StateFolder, write_private
+from ucm_site_api.tls import api_context
 from ucm_site_api.upkeep import cancelled, keep_ends
+from ucm_site_api.views import device_view
 from ucm_site_api.witness import write_witness
 
 
@@ -59,7 +67,8 @@ class SiteApi:
     def url(self) -> str:
         """The base of the HTTP API, for a client on this machine."""
         host = local_host(self._settings.listen[0])
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._http_port}"
+        scheme = "https" if self._settings.tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._http_port}"
 
     @property
     def mqtt_port(self) -> int:
@@ -90,9 +99,8 @@ class SiteApi:
     async def devices(self) -> list[dict[str, Any]]:
         """Every device with all that the API can tell of it, as the HTTP API shows it to an installer."""
         everything = await self._registry.devices(None, 0, -1)
-        return [
-            device_view(device, "INSTALLER") | traffic_views(device, self._presence) for device in everything.devices
-        ]
+        views = [device_view(device, "INSTALLER", self._presence) for device in everything.items]
+        return [msgspec.to_builtins(view) for view in views]
 
     async def credentials(self, hardware_id: str) -> list[Credential]:
         """The credentials a module was issued, oldest first; no secrets are among them."""
@@ -129,9 +137,17 @@ class SiteApi:
         ends = asyncio.create_task(keep_ends(self._broker, self._registry, settings.now))
         resources.push_async_callback(cancelled, ends)
 
-        provisioner = Provisioner(settings, endpoints, self._registry, authority, self._broker)
-        services = Services(self._registry, provisioner, self._presence, settings.now)
-        await resources.enter_async_context(served(build_application(services, add_routes), http))
+        issuer = Issuer(settings, endpoints, self._registry, authority, self._broker)
+        services = Services(
+            self._registry,
+            Provisioner(settings, self._registry, issuer),
+            self._broker,
+            self._presence,
+            RateLimit(settings.rate_limit, time.monotonic),
+            settings.now,
+        )
+        tls = await asyncio.to_thread(_api_tls, settings, authority)
+        await resources.enter_async_context(served(build_application(services, add_routes), http, tls))
 
     def _endpoints(self) -> Endpoints:
         return Endpoints(self._settings.reachable_host, self._broker.ports, self.time_source)
@@ -143,12 +159,28 @@ def _broker(settings: Settings, resources: AsyncExitStack) -> Broker:
     return MosquittoBroker(settings, settings.broker)
 
 
+def _api_tls(settings: Settings, authority: Authority) -> ssl.SSLContext | None:
+    match settings.tls:
+        case None:
+            return None
+        case CertificateFiles(certificate, key):
+            try:
+                return api_context(certificate, key)
+            except OSError as cause:
+                raise SiteStartError(f"The API cannot use {certificate} with {key}: {cause}.") from cause
+    own = settings.state / "api.pem"
+    here = ("localhost", "127.0.0.1", local_host(settings.listen[0]))
+    issued = authority.issue_server(settings.reachable_host, settings.now(), *here)
+    write_private(own, (issued.private_key + issued.certificate).encode())
+    return api_context(own)
+
+
 async def _founded(registry: Registry, settings: Settings, token_file: Path) -> Authority:
     """The authority; at the first start also the site and its first token.
 
     The site comes last: a start that is cut short before it is a first start again.
     """
-    first_start = await registry.only_site() is None
+    first_start = await registry.first_site() is None
     authority = await asyncio.to_thread(
         Authority.open, settings.state, settings.key, settings.now(), first_start=first_start
     )

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from ucm_site_api.errors import SiteStartError
 
+AUTHORITY_KEY = "ca.key"
+AUTHORITY_CERTIFICATE = "ca.crt"
+
 _PRIVATE = 0o600
 
 

@@ -1,4 +1,4 @@
-"""The broker's TLS: a client certificate of the site's own authority, or no connection."""
+"""TLS. The broker's: a client certificate of the site's own authority, or no connection. The HTTP API's: none."""
 
 import asyncio
 import ssl
@@ -29,6 +29,18 @@ def server_context(certificate_file: Path, authority: str) -> ssl.SSLContext:
     context.load_cert_chain(certificate_file)
     context.load_verify_locations(cadata=authority)
     context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def api_context(certificate_file: Path, key_file: Path | None = None) -> ssl.SSLContext:
+    """TLS 1.2 and later for clients that bear a token.
+
+    Raises:
+        OSError: the files cannot be read, or do not belong together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate_file, key_file)
     return context
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from ucm_site_api.access import WITNESS
 from ucm_site_api.authority import Authority, serial_of
+from ucm_site_api.issuing import Endpoints, certificate_credential
 from ucm_site_api.messages import CertificateCredentials, WitnessConfig
-from ucm_site_api.provisioning import Endpoints, certificate_credential
 from ucm_site_api.registry import Registry
 from ucm_site_api.settings import Settings
 from ucm_site_api.state import write_private

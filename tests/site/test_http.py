@@ -76,7 +76,7 @@ async def test_every_refusal_is_an_envelope(plant: Plant, refusal: Refusal) -> N
 async def test_method_not_allowed_names_those_that_are(plant: Plant) -> None:
     async with plant.http.put(plant.site.url + "/v3/site") as response:
         assert response.status == 405
-        assert set(response.headers["Allow"].split(",")) == {"GET", "HEAD"}
+        assert set(response.headers["Allow"].split(",")) == {"GET", "HEAD", "PATCH"}
 
 
 @pytest.mark.parametrize(("token", "status"), [(None, 401), ("", 401), ("0" * 64, 403), ("ünbekannt", 403)])

@@ -14,7 +14,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.site.harness import Clock, Plant, new_hardware_id, plant_in
 from ucm_site_api import TimeSource
-from ucm_site_api.registry import Registry
 
 HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
 
@@ -162,20 +161,15 @@ async def test_private_keys_and_passwords_are_not_kept(plant: Plant) -> None:
         assert not [secret for secret in secrets if secret.encode() in content], file
 
 
-async def test_a_module_of_another_site_is_a_conflict(plant: Plant, tmp_path: Path) -> None:
+async def test_a_module_of_another_site_is_a_conflict(plant: Plant) -> None:
+    _, here = await plant.call("GET", "/v3/site")
     await plant.provision(HARDWARE_ID)
-    registry = await Registry.open(tmp_path / "state" / "registry.sqlite")
-
-    def move(db: Any) -> None:
-        db.execute("INSERT INTO site VALUES ('elsewhere', 'Elsewhere', 'UTC', '2026-01-01T00:00:00.000000Z')")
-        db.execute("UPDATE device SET site_id = 'elsewhere'")
-
-    await registry._call(move)
-    await registry.close()
-    body = {"hardware_id": HARDWARE_ID, "name": "x", "protocol": "MQTT"}
+    _, made = await plant.call("POST", "/v3/sites", json={"name": "Elsewhere", "timezone": "UTC"})
+    elsewhere = made["site"]["id"]
+    body = {"hardware_id": HARDWARE_ID, "name": "x", "protocol": "MQTT", "site_id": elsewhere}
     status, answer = await plant.call("POST", "/v3/provisioning/ucm", json=body)
     assert status == 409
     assert answer["errors"][0]["details"] == {"path": "$.hardware_id"}
     assert await plant.site.credentials(HARDWARE_ID) != []
-    status, _ = await plant.call("POST", "/v3/provisioning/ucm", json=body | {"site_id": "elsewhere"})
+    status, _ = await plant.call("POST", "/v3/provisioning/ucm", json=body | {"site_id": here["site"]["id"]})
     assert status == 200

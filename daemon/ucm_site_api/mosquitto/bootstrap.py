@@ -56,7 +56,7 @@ async def bootstrap(settings: Settings, plugin: Path) -> MosquittoFiles:
 async def _write(settings: Settings, plugin: Path, registry: Registry) -> MosquittoFiles:
     files = MosquittoFiles(settings.state.absolute())
     now = settings.now()
-    first_start = await registry.only_site() is None
+    first_start = await registry.first_site() is None
     authority = await asyncio.to_thread(Authority.open, settings.state, settings.key, now, first_start=first_start)
     files.folder.mkdir(mode=0o700, exist_ok=True)
     await asyncio.to_thread(_write_clients, settings, files)
