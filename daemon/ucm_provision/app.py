@@ -94,13 +94,16 @@ class Daemon:
         self._blueprints = Blueprints(site.plan, self.record, self._book, self._orders, self.feed)
         self._more = (
             OrderRoutes(self._orders, self._book, self.record, gate.device, site.plan.protocol),
-            ManifestRoutes(expected, self._blueprints.look),
+            ManifestRoutes(expected, self._manifest_imported),
         )
+
+    async def load(self) -> None:
+        """Takes up what the journal holds. Whoever asks earlier would take what is under way for unknown."""
+        await self.record.load()
+        await self._book.load()
 
     async def run(self) -> None:
         """Finds modules and takes care of them until cancelled."""
-        await self.record.load()
-        await self._book.load()
         by_udev = self._settings.values.usb.udev
         async with watching(self._settings.globs(), self._clock, by_udev=by_udev) as ports:
             # What is plugged in is known before anybody decides that something is not.
@@ -111,6 +114,10 @@ class Daemon:
                 group.create_task(self._orders.run(), name="orders")
                 group.create_task(self._blueprints.run(), name="blueprints")
                 group.create_task(ports.run(self._supervisor.sight), name="discovery")
+
+    async def _manifest_imported(self, by: str) -> None:
+        await self._operator.manifest_imported(by)
+        await self._blueprints.look()
 
     def control(self) -> ControlApi:
         return ControlApi(self.status, self.record, self._timeline, self._operator, self.feed, more=self._more)
@@ -159,6 +166,7 @@ async def start(
         expected = _expected(settings)
         site = Site(_links(settings, timing), api, _check(settings), witness, clock, _plan(settings, expected))
         daemon = Daemon(settings, site, expected, witness, journal=journal, clock=clock)
+        await daemon.load()
         await stack.enter_async_context(serve(daemon.control(), settings.file(settings.values.control.socket)))
         yield daemon
 

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from hardware.link.golden import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware.link.golden import reference
 from ucm_sim.messages import protocomm_pb2, ucm_link_pb2
 
 LINK = Path(__file__).parents[2] / "hardware" / "link"

@@ -39,7 +39,7 @@ class PrivateFile:
     def keep(self, content: object) -> None:
         """Writes text as it is, anything else as JSON."""
         text = content if isinstance(content, str) else json.dumps(content, indent=2) + "\n"
-        with open(self._descriptor, "w", encoding="utf-8", closefd=False) as file:  # noqa: PTH123 -- a descriptor
+        with open(self._descriptor, "w", encoding="utf-8", closefd=False) as file:
             file.write(text)
             file.flush()
             os.fsync(self._descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from ucm_provision.cli.client import ControlClient, DaemonError
 from ucm_provision.cli.orders import report
 from ucm_provision.cli.private_file import PrivateFile
-from ucm_provision.core.errors import Code, Exit, UcmError
+from ucm_provision.core.errors import Exit
 from ucm_provision.core.kinds import DeviceType
 from ucm_provision.core.model import MqttProtocol
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from ucm_provision.control.peer import actor
 from ucm_provision.control.routes import json_answer, json_request
 from ucm_provision.core import policy
 from ucm_provision.site import manifest
@@ -23,11 +24,11 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ManifestRoutes:
-    """``changed`` is called after every import, so that it takes effect at once."""
+    """``imported`` is called with the operator's name after every import, so that it takes effect at once."""
 
-    def __init__(self, expected: ExpectedModules, changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, expected: ExpectedModules, imported: Callable[[str], Awaitable[None]]) -> None:
         self._expected = expected
-        self._changed = changed
+        self._imported = imported
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/v1/manifest", self._export)
@@ -41,5 +42,5 @@ class ManifestRoutes:
         modules, problems = manifest.parse(asked.csv)
         if not problems and not asked.dry_run:
             await self._expected.take_over(modules)
-            await self._changed()
+            await self._imported(actor(request))
         return json_answer(ManifestAnswer(modules=len(modules), problems=[str(problem) for problem in problems]))

@@ -20,7 +20,7 @@ from ucm_provision.engine.order_book import OrderBook
 from ucm_provision.engine.order_views import order_view
 from ucm_provision.engine.orders import Orders, Outcome, parting_names
 from ucm_provision.engine.record import Record
-from ucm_provision.wire import OrderAnswer, OrderList
+from ucm_provision.wire import ModuleView, OrderAnswer, OrderList
 
 LookUp = Callable[[str], Awaitable[Device | None]]
 
@@ -138,33 +138,36 @@ class OrderRoutes:
 
     def _device_id(self, named: str) -> str:
         """A module on a cable here may be called what it is called; anything else is the device's id."""
+        known = self._module(named)
+        return (known["device_id"] if known else None) or named
+
+    def _module(self, named: str) -> ModuleView | None:
+        """The module of that name, if one is known here. Raises UcmError(module_ambiguous)."""
         try:
-            return find(self._record.views(), named)["device_id"] or named
+            return find(self._record.views(), named)
         except UcmError as error:
             if error.code is Code.MODULE_AMBIGUOUS:
                 raise
-            return named
+            return None
 
     async def _replacement(self, asked: _Replace) -> Replacement:
-        new = self._new_hardware_id(asked.new)
-        device = await self._look_up(self._device_id(asked.old))
+        """Name and slug are those of the API's record: the truth, whatever was meant to be."""
+        known, new = self._module(asked.old), self._new_hardware_id(asked.new)
+        device = await self._look_up((known["device_id"] if known else None) or asked.old)
         if device is None:
             raise UcmError(Code.MODULE_UNKNOWN, asked.old[:64])
-        if device.hardware_id == new:
+        old = device.hardware_id or (known["hardware_id"] if known else None) or ""
+        if old == new:
             raise UcmError(Code.REQUEST_INVALID, "a module does not replace itself")
-        parting_name, parting_slug = parting_names(device.name, device.slug)
-        return Replacement(device.id, device.hardware_id, new, device.name, device.slug, parting_name, parting_slug)
+        return Replacement(device.id, old, new, device.name, device.slug, *parting_names(device.name, device.slug))
 
     def _new_hardware_id(self, named: str) -> str:
-        try:
-            view = find(self._record.views(), named)
-        except UcmError as error:
-            if error.code is Code.MODULE_AMBIGUOUS:
-                raise
+        known = self._module(named)
+        if known is None:
             return _hardware_id(named)
-        hardware_id = view["hardware_id"] or view["announced_id"]
+        hardware_id = known["hardware_id"] or known["announced_id"]
         if hardware_id is None:
-            raise UcmError(Code.MODULE_NOT_IDENTIFIED, view["endpoint"])
+            raise UcmError(Code.MODULE_NOT_IDENTIFIED, known["endpoint"])
         return hardware_id
 
 

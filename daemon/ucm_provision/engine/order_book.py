@@ -18,10 +18,9 @@ class OrderBook:
         self._orders: dict[str, Order] = {}
 
     async def load(self) -> None:
-        """Takes up what the journal holds, oldest first; what was placed meanwhile stays."""
+        """Takes up what the journal holds, oldest first."""
         now = self._clock.now()
-        stored = {order.id: clamp(order, now) for order in await self._journal.orders()}
-        self._orders = stored | self._orders
+        self._orders = {order.id: clamp(order, now) for order in await self._journal.orders()}
 
     async def keep(self, order: Order) -> Order:
         await self._journal.keep_order(order)

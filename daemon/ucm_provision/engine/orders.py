@@ -130,7 +130,10 @@ class Orders:
         waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[order_id].append(waiting)
         await asyncio.wait((waiting,), timeout=seconds)
-        return waiting.result() if waiting.done() else Outcome(self._known(order_id))
+        if waiting.done():
+            return waiting.result()
+        self._waiting[order_id].remove(waiting)
+        return Outcome(self._known(order_id))
 
     # ---- carrying them out -----------------------------------------------------------------------
 
