@@ -19,6 +19,8 @@ from ucm_provision.broker.check import ConnectionCheck
 from ucm_provision.broker.witness import BrokerWitness, NoWitness
 from ucm_provision.cloud.provisioning import HttpProvisioningApi
 from ucm_provision.control.api import ControlApi, serve
+from ucm_provision.control.manifest import ManifestRoutes
+from ucm_provision.control.orders import OrderRoutes
 from ucm_provision.core.errors import Code, UcmError, explain
 from ucm_provision.core.model import Overrides
 from ucm_provision.core.plan import SitePlan
@@ -26,9 +28,13 @@ from ucm_provision.core.ports import Clock
 from ucm_provision.core.secret import Secret
 from ucm_provision.discovery.ports import watching
 from ucm_provision.engine.attempt import Site
+from ucm_provision.engine.blueprints import Blueprints
 from ucm_provision.engine.feed import Feed
 from ucm_provision.engine.gate import ApiGate, Pause
 from ucm_provision.engine.operator import Operator
+from ucm_provision.engine.order_book import OrderBook
+from ucm_provision.engine.order_steps import ProvisionSteps, ReplacementSteps
+from ucm_provision.engine.orders import Orders
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.session import SessionRunner
@@ -39,6 +45,7 @@ from ucm_provision.host.clock import SystemClock
 from ucm_provision.link.client import SerialLinks
 from ucm_provision.link.timing import Timing
 from ucm_provision.site import manifest
+from ucm_provision.site.expected import ExpectedModules
 from ucm_provision.store.journal import Journal
 from ucm_provision.transports.serial import open_port
 from ucm_provision.wire import API_VERSION, ApiView, PauseView, StatusView, TimelineEntry
@@ -54,7 +61,14 @@ class Daemon:
     """One running daemon, in this process. Made by :func:`start`."""
 
     def __init__(
-        self, settings: config.Configuration, site: Site, witness: AnyWitness, journal: Journal, clock: Clock
+        self,
+        settings: config.Configuration,
+        site: Site,
+        expected: ExpectedModules,
+        witness: AnyWitness,
+        *,
+        journal: Journal,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._site = site
@@ -69,10 +83,27 @@ class Daemon:
         proofs = Proofs(site.plan)
         self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, clock)
         self.operator = Operator(self.record, self._supervisor, proofs)
+        self._book = OrderBook(journal, clock)
+        self._orders = Orders(
+            self._book,
+            gate,
+            clock,
+            provision=ProvisionSteps(self._book, gate, site.plan).carry_out,
+            replacement=ReplacementSteps(gate, expected, self.record, self.operator).carry_out,
+        )
+        self._blueprints = Blueprints(site.plan, self.record, self._book, self._orders, self.feed)
+        self._more = (
+            OrderRoutes(self._orders, self._book, self.record, gate.device, site.plan.protocol),
+            ManifestRoutes(expected, self._manifest_imported),
+        )
+
+    async def load(self) -> None:
+        """Takes up what the journal holds. Whoever asks earlier would take what is under way for unknown."""
+        await self.record.load()
+        await self._book.load()
 
     async def run(self) -> None:
         """Finds modules and takes care of them until cancelled."""
-        await self.record.load()
         by_udev = self._settings.values.usb.udev
         async with watching(self._settings.globs(), self._clock, by_udev=by_udev) as ports:
             # What is plugged in is known before anybody decides that something is not.
@@ -80,10 +111,16 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._witness.run(), name="witness")
                 group.create_task(self._supervisor.run(), name="supervisor")
+                group.create_task(self._orders.run(), name="orders")
+                group.create_task(self._blueprints.run(), name="blueprints")
                 group.create_task(ports.run(self._supervisor.sight), name="discovery")
 
+    async def _manifest_imported(self, by: str) -> None:
+        await self.operator.manifest_imported(by)
+        await self._blueprints.look()
+
     def control(self) -> ControlApi:
-        return ControlApi(self.status, self.record, self._timeline, self.operator, self.feed)
+        return ControlApi(self.status, self.record, self._timeline, self.operator, self.feed, more=self._more)
 
     def status(self) -> StatusView:
         plan, pause = self._site.plan, self._supervisor.pause
@@ -97,6 +134,7 @@ class Daemon:
             wifi=[network.ssid for network in plan.wifi],
             paused=_pause_view(pause) if pause else None,
             modules=dict(Counter(view["milestone"] for view in self.record.views())),
+            orders=dict(Counter(order.state.value for order in self._book.orders())),
         )
 
     async def _timeline(self, session_id: str) -> list[TimelineEntry]:
@@ -125,13 +163,21 @@ async def start(
         journal = await Journal.open(settings.file(settings.values.state.dir) / "journal.sqlite3")
         stack.push_async_callback(journal.close)
         api = await stack.enter_async_context(_api(settings))
-        site = Site(_links(settings, timing), api, _check(settings), witness, clock, _plan(settings))
-        daemon = Daemon(settings, site, witness, journal, clock)
+        expected = _expected(settings)
+        site = Site(_links(settings, timing), api, _check(settings), witness, clock, _plan(settings, expected))
+        daemon = Daemon(settings, site, expected, witness, journal=journal, clock=clock)
+        await daemon.load()
         await stack.enter_async_context(serve(daemon.control(), settings.file(settings.values.control.socket)))
         yield daemon
 
 
-def _plan(settings: config.Configuration) -> SitePlan:
+def _expected(settings: config.Configuration) -> ExpectedModules:
+    values = settings.values
+    configured = manifest.load(settings.file(values.site.manifest)) if values.site.manifest else {}
+    return ExpectedModules(configured, settings.file(values.state.dir) / "manifest.csv")
+
+
+def _plan(settings: config.Configuration, expected: ExpectedModules) -> SitePlan:
     values = settings.values
     return SitePlan(
         box_id=settings.box_id(),
@@ -140,7 +186,7 @@ def _plan(settings: config.Configuration) -> SitePlan:
         wifi=settings.wifi(),
         trial_s=values.policy.trial_s,
         site_pop=settings.site_pop(),
-        expected=manifest.load(settings.file(values.site.manifest)) if values.site.manifest else {},
+        expected=expected,
     )
 
 

@@ -90,8 +90,8 @@ def parse_broker_access(text: bytes) -> BrokerAccess:
     return broker_access(decode(text, BrokerJson), "$")
 
 
-def decode(text: bytes, shape: type[T]) -> T:
-    """JSON to ``shape``.
+def decode(text: bytes, shape: type[T], path: str = "$") -> T:
+    """JSON to ``shape``. ``path`` is where it stands in its document, for complaints.
 
     Raises:
         CredentialsInvalidError: with the reason and the path of the field.
@@ -100,9 +100,15 @@ def decode(text: bytes, shape: type[T]) -> T:
         return msgspec.json.decode(text, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = str(error) if isinstance(error, msgspec.DecodeError) else "not UTF-8"
-        raise CredentialsInvalidError(reason) from None
+        raise CredentialsInvalidError(_below(reason, path)) from None
     except RecursionError:
         raise CredentialsInvalidError("nested too deeply") from None
+
+
+def _below(reason: str, path: str) -> str:
+    """A complaint about a part of a document, with the place in the whole of it."""
+    at, here = " - at `$", "" if path == "$" else f" - at `{path}`"
+    return reason.replace(at, f" - at `{path}") if at in reason else reason + here
 
 
 def broker_access(json: BrokerJson, path: str) -> BrokerAccess:

@@ -6,7 +6,7 @@ and transactions never appear.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, NotRequired, Required, TypedDict
 
 API_VERSION = 1
 
@@ -43,8 +43,20 @@ class EvidenceView(TypedDict):
     seen_at: float
 
 
+class AttachedView(TypedDict):
+    """A LINK slave, reached through the master whose view this is part of."""
+
+    hardware_id: str
+    model: str
+    name: str
+    device_id: str | None
+
+
 class ModuleView(TypedDict):
-    """One module, or one endpoint whose module is not known yet (``hardware_id`` null)."""
+    """One module, or one endpoint whose module is not known yet (``hardware_id`` null).
+
+    ``announced_id``: who the module at such an endpoint says it is, unproved.
+    """
 
     session: str
     endpoint: str
@@ -66,6 +78,8 @@ class ModuleView(TypedDict):
     activity: ActivityView | None
     evidence: EvidenceView | None
     attempt: int
+    announced_id: str | None
+    attached: list[AttachedView]
     seen_at: float
     updated_at: float
 
@@ -100,6 +114,94 @@ class ApproveRequest(TypedDict, total=False):
     username: str
 
 
+class OrderView(TypedDict):
+    """Something that an operator, or the manifest, asked of the provisioning API beside the modules on cables.
+
+    ``kind``: the provisioning call, or ``replace``. ``message``: why it was refused, or what it waits for until
+    ``until``.
+    """
+
+    id: str
+    kind: str
+    name: str
+    hardware_id: str | None
+    device_id: str | None
+    slug: str | None
+    state: Literal["open", "done", "refused", "cancelled"]
+    code: str | None
+    message: str | None
+    until: float | None
+    by: str
+    placed_at: float
+    updated_at: float
+
+
+class OrderList(TypedDict):
+    orders: list[OrderView]
+
+
+class OrderAnswer(TypedDict):
+    """How far an order is. ``config`` is there once: when it was asked for, and the order is done in time."""
+
+    order: OrderView
+    config: NotRequired[dict[str, Any]]
+
+
+class GatewayRequest(TypedDict):
+    version: str
+    name: str
+    timezone: str
+    latitude: float
+    longitude: float
+
+
+class ProvisionRequest(TypedDict, total=False):
+    """One provisioning call by hand; the keys that its kind has. ``config``: the configuration is wanted back.
+
+    ``master`` and ``runtime`` are device ids, or what a module on a cable here is called.
+    """
+
+    kind: Required[str]
+    name: str
+    hardware_id: str
+    site_id: str
+    protocol: str
+    device_type: str
+    master: str
+    runtime: str
+    blueprint_id: str
+    slug: str
+    gateway: GatewayRequest
+    config: bool
+
+
+class ReplaceRequest(TypedDict):
+    """``old``: the dead module, or its device's id or slug. ``new``: the hardware id of the new one."""
+
+    old: str
+    new: str
+
+
+class ManifestText(TypedDict):
+    """The expected modules as CSV. It holds proofs of possession."""
+
+    csv: str
+
+
+class ManifestRequest(TypedDict):
+    """``dry_run``: only say what is wrong with it."""
+
+    csv: str
+    dry_run: bool
+
+
+class ManifestAnswer(TypedDict):
+    """``problems``: line, column and what was expected, each; with any of them nothing was changed."""
+
+    modules: int
+    problems: list[str]
+
+
 class ApiView(TypedDict):
     url: str
     site_id: str | None
@@ -112,7 +214,7 @@ class PauseView(TypedDict):
 
 
 class StatusView(TypedDict):
-    """The site at a glance. ``modules`` counts by milestone."""
+    """The site at a glance. ``modules`` counts by milestone, ``orders`` by state."""
 
     version: str
     api_version: int
@@ -123,6 +225,7 @@ class StatusView(TypedDict):
     wifi: list[str]
     paused: PauseView | None
     modules: dict[str, int]
+    orders: dict[str, int]
 
 
 class ErrorBody(TypedDict):

@@ -20,11 +20,15 @@ from ucm_provision import app
 from ucm_provision.cloud.provisioning import HttpProvisioningApi
 from ucm_provision.host import config
 from ucm_provision.link.session import SecureLink
+from ucm_provision.site.expected import ExpectedModules
 from ucm_provision.store.journal import Journal
 
 EFFECTS = [
     (Journal, "append"),
+    (Journal, "keep_order"),
     (HttpProvisioningApi, "provision"),
+    (HttpProvisioningApi, "rename"),
+    (ExpectedModules, "put"),
     *((SecureLink, name) for name in ("reserve", "begin", "chunk", "commit")),
 ]
 

@@ -90,7 +90,8 @@ class Station:
 
     def module(self, number: int = 0, **options: Any) -> SerialModule:
         """A simulated module, not yet powered, at the true speed of the wire unless told otherwise."""
-        identity = Identity(hardware_id=options.pop("hardware_id", HARDWARE_ID), pop=options.pop("pop", POP))
+        own = {name: options.pop(name) for name in ("product", "model", "attached") if name in options}
+        identity = Identity(options.pop("hardware_id", HARDWARE_ID), options.pop("pop", POP), **own)
         networks: Mapping[str, str] = options.pop("networks", {SSID: PASSPHRASE})
         return SerialModule(
             identity,

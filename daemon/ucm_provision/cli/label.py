@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from typing import TextIO
 
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.label import parse_label
 from ucm_provision.wire import ApproveRequest
 
 
@@ -18,22 +18,8 @@ def read_label(file: TextIO) -> ApproveRequest:
         UcmError: request_invalid. The text itself is never repeated.
     """
     typed = file is sys.stdin and file.isatty()
-    text = (getpass.getpass("Proof of possession: ") if typed else file.read()).strip()
-    if text.startswith("{"):
-        return _from_qr(text)
-    if not text or "\n" in text:
-        raise UcmError(Code.REQUEST_INVALID, "expected the proof of possession on one line")
-    return ApproveRequest(pop=text)
-
-
-def _from_qr(text: str) -> ApproveRequest:
     try:
-        code = json.loads(text)
-    except ValueError:
-        raise UcmError(Code.REQUEST_INVALID, "the QR code's text is no JSON") from None
-    if not isinstance(code.get("pop"), str) or not code["pop"]:
-        raise UcmError(Code.REQUEST_INVALID, 'the QR code has no "pop"')
-    username = code.get("username")
-    if isinstance(username, str) and username:
-        return ApproveRequest(pop=code["pop"], username=username)
-    return ApproveRequest(pop=code["pop"])
+        proof = parse_label(getpass.getpass("Proof of possession: ") if typed else file.read())
+    except ValueError as error:
+        raise UcmError(Code.REQUEST_INVALID, str(error)) from None
+    return ApproveRequest(pop=proof.secret.reveal(), username=proof.username)

@@ -11,6 +11,9 @@ import click
 
 from ucm_provision.cli.client import ControlClient, DaemonError
 from ucm_provision.cli.label import read_label
+from ucm_provision.cli.manifest import manifest
+from ucm_provision.cli.orders import orders, replace
+from ucm_provision.cli.provision import provision
 from ucm_provision.cli.text import list_text, show_text, status_text
 from ucm_provision.cli.watch import Watcher
 from ucm_provision.core.errors import Code, UcmError
@@ -130,6 +133,10 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     Example: ucmctl reprovision boiler-room
     """
     _print_module(client.post("modules", module, "reprovision"), as_json)
+
+
+for _command in (provision, orders, replace, manifest):
+    ucmctl.add_command(_command)
 
 
 def _print_module(answer: Any, as_json: bool) -> None:

@@ -6,8 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ucm_provision.wire import ModuleDetail, ModuleView, StatusView
+from ucm_provision.wire import AttachedView, ModuleDetail, ModuleView, OrderView, StatusView
 
+_ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
 _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
 
 
@@ -21,6 +22,8 @@ def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
         ("Wi-Fi", ", ".join(status["wifi"]) or "no network configured: modules keep theirs"),
         ("modules", _counts(modules)),
     ]
+    if status["orders"].get("open"):
+        rows.append(("orders", f"{status['orders']['open']} open: ucmctl orders"))
     if status["paused"]:
         rows.insert(1, ("PAUSED", status["paused"]["message"]))
     return "\n".join(f"{name:<8}  {value}" for name, value in rows)
@@ -58,11 +61,36 @@ def state(module: ModuleView) -> str:
     return module["milestone"].lower()
 
 
+def orders_text(orders: Sequence[OrderView]) -> str:
+    """A line for each order, and below it why it is not done."""
+    if not orders:
+        return "No orders yet."
+    rows = [
+        (
+            order["id"],
+            order["kind"].replace("_", "-"),
+            order["name"] or "-",
+            order["hardware_id"] or "-",
+            order["slug"] or "-",
+            order["device_id"] or "-",
+            order["state"],
+            order["by"],
+        )
+        for order in orders
+    ]
+    lines = _columns([_ORDER_HEADER, *rows])
+    for index, order in reversed(list(enumerate(orders, start=1))):
+        if order["message"]:
+            lines.insert(index + 1, f"  {order['message']}")
+    return "\n".join(lines)
+
+
 def show_text(detail: ModuleDetail) -> str:
     """Everything about one module: facts, evidence, what it waits for, history."""
     module = detail["module"]
     facts = [
         ("hardware id", module["hardware_id"]),
+        ("says it is", "" if module["hardware_id"] else module["announced_id"]),
         ("name", module["name"]),
         ("model", " ".join(filter(None, (module["model"], module["firmware"])))),
         ("endpoint", module["endpoint"] + ("" if module["present"] else " (not there now)")),
@@ -74,6 +102,7 @@ def show_text(detail: ModuleDetail) -> str:
         ("evidence", _evidence(module)),
     ]
     lines = [f"{name:<11}  {value}" for name, value in facts if value]
+    lines += [f"LINK slave   {_attached(slave)}" for slave in module["attached"]]
     lines += [f"warning      {warning}" for warning in module["warnings"]]
     if module["hold"]:
         lines += ["", module["hold"]["message"]]
@@ -81,10 +110,17 @@ def show_text(detail: ModuleDetail) -> str:
     return "\n".join(lines)
 
 
+def _attached(slave: AttachedView) -> str:
+    device = slave["device_id"] or "not added yet"
+    return f"{slave['name']}  {slave['hardware_id']}  {slave['model']}  {device}"
+
+
 def _evidence(module: ModuleView) -> str:
     evidence = module["evidence"]
     if not evidence:
         return ""
+    if not evidence["generation"]:
+        return f"{evidence['seen_by']} has {evidence['seen_what']}"
     return (
         f"reports {evidence['reported_phase']} on {evidence['ssid'] or 'its network'} ({evidence['rssi_dbm']} dBm); "
         f"{evidence['seen_by']} saw {evidence['seen_what']}"

@@ -19,6 +19,7 @@ from ucm_provision.core.model import (
     TimeSource,
     parse_hardware_id,
 )
+from ucm_provision.core.secret import Secret
 from ucm_provision.credentials import (
     BrokerJson,
     CredentialsInvalidError,
@@ -44,10 +45,16 @@ class _ConfigJson(BrokerJson, kw_only=True):
     channel_id: Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_-]{1,32}\Z")]
 
 
-class _ProvisionedJson(msgspec.Struct):
-    device_id: _Id
-    slug: _Text
-    config: _ConfigJson
+class _AddedJson(msgspec.Struct):
+    """The answer to every kind; a Gateway's device has a key of its own."""
+
+    device_id: _Id | None = None
+    gateway_device_id: _Id | None = None
+    slug: _Text | None = None
+
+
+class _ConfiguredJson(_AddedJson):
+    config: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _ConnectivityJson(msgspec.Struct):
@@ -89,24 +96,38 @@ def parse_site_id(body: bytes) -> str:
     return _decode(body, _SiteAnswer).site.id
 
 
+def parse_added(body: bytes, asked: ProvisionArguments) -> Provisioned:
+    """The answer to a provisioning call of a kind that is not configured."""
+    del asked  # such an answer repeats nothing of it
+    answer = _decode(body, _AddedJson)
+    return Provisioned(_device_id(answer), answer.slug or "")
+
+
 def parse_provisioned(body: bytes, asked: ProvisionArguments) -> Provisioned:
     """The answer to a provisioning call that hands out a ``config``.
 
     Beside the types it checks that the answer is about the module asked for, in the protocol asked
     for, and that private key and certificate belong together. Takes some milliseconds of CPU.
     """
-    answer = _decode(body, _ProvisionedJson)
+    answer = _decode(body, _ConfiguredJson)
     try:
-        connection = _connection(answer.config)
+        connection = _connection(decode(bytes(answer.config), _ConfigJson, "$.config"))
     except CredentialsInvalidError as error:
         raise _invalid(str(error)) from None
     if connection.hardware_id != asked.hardware_id:
         raise _invalid("another module's - at `$.config.hardware_id`")
     # A module that was to use TLS must not end up sending a password in clear text.
     given = MqttProtocol.MQTT if isinstance(connection.credentials, PasswordCredentials) else MqttProtocol.MQTTS
-    if given is not asked.protocol:
+    if asked.protocol not in (None, given):
         raise _invalid(f"{asked.protocol} was asked for, {given} given - at `$.config.mqtt_protocol`")
-    return Provisioned(answer.device_id, answer.slug, connection)
+    return Provisioned(_device_id(answer), answer.slug or "", connection, Secret(bytes(answer.config)))
+
+
+def _device_id(answer: _AddedJson) -> str:
+    device_id = answer.device_id or answer.gateway_device_id
+    if device_id is None:
+        raise _invalid("Object missing required field `device_id`")
+    return device_id
 
 
 def parse_device(body: bytes) -> Device:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,8 @@ import aiohttp
 from yarl import URL
 
 from ucm_provision.cloud.address import api_root, origin
-from ucm_provision.cloud.answers import parse_device, parse_provisioned, parse_site_id
+from ucm_provision.cloud.answers import parse_device, parse_site_id
+from ucm_provision.cloud.calls import CALLS
 from ucm_provision.cloud.refusals import refusal
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
@@ -37,27 +38,6 @@ class Timing:
 
     connect: float = policy.API_CONNECT_DEADLINE
     call: float = policy.API_CALL_DEADLINE
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How one kind of device is provisioned: the call, what it wants, and how its answer reads."""
-
-    path: str
-    body: Callable[[ProvisionArguments], dict[str, str]]
-    parse: Callable[[bytes, ProvisionArguments], Provisioned]
-
-
-def _ucm_body(arguments: ProvisionArguments) -> dict[str, str]:
-    return {
-        "site_id": arguments.site_id,
-        "hardware_id": arguments.hardware_id,
-        "name": arguments.name,
-        "protocol": arguments.protocol.value,
-    }
-
-
-KINDS = {"ucm": Kind("provisioning/ucm", _ucm_body, parse_provisioned)}
 
 
 class HttpProvisioningApi:
@@ -129,12 +109,12 @@ class HttpProvisioningApi:
 
     async def provision(self, arguments: ProvisionArguments) -> Provisioned:
         """Adds or re-adds a device, and applies the overrides to the connection that the API hands out."""
-        kind = KINDS.get(arguments.kind)
-        if kind is None:
-            raise UcmError(Code.PRODUCT_UNSUPPORTED, f"no provisioning call for {one_line(arguments.kind, 32)}")
-        body = await self._call("POST", kind.path, json=kind.body(arguments))
+        call = CALLS[arguments.kind]
+        body = await self._call("POST", call.path, json=call.body(arguments))
         # Loading an RSA key checks it, which is too long for the event loop of a small box.
-        provisioned = await asyncio.to_thread(kind.parse, body, arguments)
+        provisioned = await asyncio.to_thread(call.parse, body, arguments)
+        if provisioned.connection is None:
+            return provisioned
         return replace(provisioned, connection=_overridden(provisioned.connection, self._overrides))
 
     async def device(self, device_id: str) -> Device | None:
@@ -145,8 +125,19 @@ class HttpProvisioningApi:
         except _DeviceUnknownError:
             return None
 
+    async def rename(self, device_id: str, *, name: str | None = None, slug: str | None = None) -> Device:
+        """Gives a device another name or slug. The platform allows that to an OWNER only (v3 reference, devices)."""
+        path = f"devices/{quote(device_id, safe='')}"
+        try:
+            return parse_device(await self._call("PATCH", path, json={"name": name, "slug": slug}))
+        except UcmError as error:
+            if error.code is not Code.API_UNAUTHORIZED:
+                raise
+            # A token that was good for provisioning lacks a right: no reason to pause every module.
+            raise UcmError(Code.API_REJECTED, error.detail) from None
+
     async def _call(
-        self, method: str, path: str, *, json: dict[str, str] | None = None, missing_is_failure: bool = True
+        self, method: str, path: str, *, json: Mapping[str, object] | None = None, missing_is_failure: bool = True
     ) -> bytes:
         token = await self._token()
         url = URL(f"{self._root}{path}", encoded=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from aiohttp import web
 
 from ucm_provision.control.events import EventStreams
 from ucm_provision.control.peer import actor
+from ucm_provision.control.routes import Routes, find, json_answer
 from ucm_provision.core import policy
 from ucm_provision.core.errors import FAILURES, Code, UcmError
 from ucm_provision.core.model import ProofOfPossession
@@ -50,14 +51,27 @@ _STATUS_CODES = {404: Code.REQUEST_INVALID, 405: Code.REQUEST_INVALID}
 
 
 class ControlApi:
-    """Answers what the daemon knows, streams what changes, and passes on what an operator asks."""
+    """Answers what the daemon knows, streams what changes, and passes on what an operator asks.
 
-    def __init__(self, status: Status, record: Record, timeline: Timeline, operator: Operator, feed: Feed) -> None:
+    ``more``: further parts of the API.
+    """
+
+    def __init__(
+        self,
+        status: Status,
+        record: Record,
+        timeline: Timeline,
+        operator: Operator,
+        feed: Feed,
+        *,
+        more: Sequence[Routes] = (),
+    ) -> None:
         self._status = status
         self._record = record
         self._timeline = timeline
         self._operator = operator
         self._events = EventStreams(feed, record.views)
+        self._more = more
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[_errors], client_max_size=policy.CONTROL_BODY_LARGEST)
@@ -70,6 +84,8 @@ class ControlApi:
         app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
         app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
         app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
+        for routes in self._more:
+            routes.add_to(app)
         return app
 
     async def _get_status(self, _: web.Request) -> web.Response:
@@ -122,28 +138,6 @@ class _Approval(msgspec.Struct, forbid_unknown_fields=True):
     username: str = "wifiprov"
 
 
-def find(modules: list[ModuleView], wanted: str) -> ModuleView:
-    """The module that a person means by a name, a slug, an endpoint or the beginning of a hardware id.
-
-    Raises:
-        UcmError: module_unknown or module_ambiguous.
-    """
-    exact = [module for module in modules if wanted in _names(module)]
-    found = exact or [m for m in modules if wanted and (m["hardware_id"] or "").startswith(wanted.upper())]
-    if not found:
-        raise UcmError(Code.MODULE_UNKNOWN, wanted[:64])
-    if len(found) > 1:
-        raise UcmError(Code.MODULE_AMBIGUOUS, ", ".join(m["hardware_id"] or m["endpoint"] for m in found[:5]))
-    return found[0]
-
-
-def _names(module: ModuleView) -> tuple[str | None, ...]:
-    """What a module is called in full: a port also without its folder."""
-    endpoint = module["endpoint"]
-    names = (module["hardware_id"], module["name"], module["slug"], module["device_id"], module["session"])
-    return (*names, endpoint, endpoint.rpartition("/")[2])
-
-
 @web.middleware
 async def _errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -161,13 +155,6 @@ async def _errors(
 
 def _error(error: UcmError, status: int) -> web.Response:
     return json_answer(ErrorAnswer(error=ErrorBody(code=error.code.value, message=str(error))), status)
-
-
-Body = StatusView | ModuleList | ModuleDetail | ModuleAnswer | ErrorAnswer
-
-
-def json_answer(body: Body, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
 @asynccontextmanager

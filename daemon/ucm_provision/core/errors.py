@@ -37,6 +37,7 @@ class Code(StrEnum):
     POP_WRONG = "pop_wrong"
     IDENTITY_MISMATCH = "identity_mismatch"
     PRODUCT_UNSUPPORTED = "product_unsupported"
+    KIND_MISMATCH = "kind_mismatch"
     MODULE_BUSY = "module_busy"
     MODULE_CONFLICT = "module_conflict"
     MODULE_REFUSED = "module_refused"
@@ -51,6 +52,8 @@ class Code(StrEnum):
     API_RATE_LIMITED = "api_rate_limited"
     API_FAILED = "api_failed"
     API_ANSWER_INVALID = "api_answer_invalid"
+    NOT_RECORDED = "not_recorded"
+    SLUG_TAKEN = "slug_taken"
     # the broker and the time source, tried from this box
     BROKER_DNS_FAILED = "broker_dns_failed"
     BROKER_REFUSED = "broker_refused"
@@ -93,6 +96,10 @@ class Code(StrEnum):
     MODULE_AMBIGUOUS = "module_ambiguous"
     MODULE_AT_WORK = "module_at_work"
     MODULE_NOT_IDENTIFIED = "module_not_identified"
+    ORDER_UNKNOWN = "order_unknown"
+    ORDER_ENDED = "order_ended"
+    ORDER_OPEN = "order_open"
+    MANIFEST_REFUSED = "manifest_refused"
     REQUEST_INVALID = "request_invalid"
     INTERNAL = "internal"
 
@@ -133,6 +140,8 @@ _UNANSWERED_OPENS = 5
 _POP_TRIES = 3
 # A configuration that a module could not get online with is tried again only a few times by itself.
 _TRIALS = 3
+# A record may take a moment to show; one that never does is for a person.
+_RECORDS = 3
 
 
 def _retry(sentence: str, tries: int | None = None) -> Failure:
@@ -191,6 +200,10 @@ FAILURES: dict[Code, Failure] = {
     Code.PRODUCT_UNSUPPORTED: _operator(
         "This kind of module cannot be provisioned by this version of the daemon. It was not touched."
     ),
+    Code.KIND_MISMATCH: _operator(
+        "The module is not what the manifest says it is. It was not touched. Correct its line of the manifest, or "
+        "check what is plugged in."
+    ),
     Code.MODULE_BUSY: _retry("Another box has reserved the module. This one waits until the reservation ends."),
     Code.MODULE_CONFLICT: _retry(
         "Somebody else configured the module meanwhile. It was not touched; the daemon looks at it afresh."
@@ -236,6 +249,15 @@ FAILURES: dict[Code, Failure] = {
         "The provisioning API answered something that is no provisioning answer. The module was not touched. "
         "Check api.url, and the API's version.",
         502,
+    ),
+    Code.NOT_RECORDED: _retry(
+        "The provisioning API added the device, but its own record does not show it with this hardware id on this "
+        "site. The daemon asks again by itself.",
+        _RECORDS,
+    ),
+    Code.SLUG_TAKEN: _operator(
+        "The provisioning API already has a device with this slug. Nothing was added. Choose another slug, or none: "
+        "then a free one is made from the name. A Lua device cannot be provisioned a second time."
     ),
     Code.BROKER_DNS_FAILED: _retry(
         "The broker's host name does not resolve from this box. The module was not touched. Check the name server, "
@@ -401,6 +423,23 @@ FAILURES: dict[Code, Failure] = {
         409,
         Exit.FAILED,
         "Nobody knows yet whose endpoint this is, so there is nothing to provision anew. Retry it instead.",
+    ),
+    Code.ORDER_UNKNOWN: Failure(Disposition.REJECT, 404, Exit.NOT_FOUND, "No order of that number is known here."),
+    Code.ORDER_ENDED: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "The order has ended already. What it added stays in the provisioning API.",
+    ),
+    Code.ORDER_OPEN: Failure(
+        _RETRY,
+        503,
+        Exit.UNAVAILABLE,
+        "The order is not done yet. It is journalled and goes on by itself, whatever happens to this command; "
+        "ucmctl orders tells how far it is.",
+    ),
+    Code.MANIFEST_REFUSED: Failure(
+        Disposition.REJECT, 400, Exit.FAILED, "The manifest has mistakes. Nothing was changed; every line stands above."
     ),
     Code.REQUEST_INVALID: Failure(Disposition.REJECT, 400, Exit.USAGE, "The request is not one that the daemon knows."),
     Code.INTERNAL: _operator(

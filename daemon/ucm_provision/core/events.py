@@ -42,6 +42,13 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """Who the module at an endpoint says it is, before anything was proved."""
+
+    hardware_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Identified:
     identity: Identity
 
@@ -59,6 +66,36 @@ class DeviceAdded:
 
     device_id: str
     slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlaveArgumentsFixed:
+    """With what the API will be asked for a LINK slave of the session's master."""
+
+    arguments: ProvisionArguments
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlaveAdded:
+    """The API answered with a LINK slave's device."""
+
+    hardware_id: str
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlugSet:
+    """The device has the slug that the manifest wishes."""
+
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is not as it was wished, but stands in nobody's way; ``text`` is a sentence for a person."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +175,14 @@ class Cancelled:
 Event = (
     Seen
     | Moved
+    | Announced
     | Identified
     | ArgumentsFixed
     | DeviceAdded
+    | SlaveArgumentsFixed
+    | SlaveAdded
+    | SlugSet
+    | Warned
     | Checked
     | PushIntended
     | Committed
@@ -158,9 +200,14 @@ EVENT_TYPES: dict[str, type[Event]] = {
     for kind in (
         Seen,
         Moved,
+        Announced,
         Identified,
         ArgumentsFixed,
         DeviceAdded,
+        SlaveArgumentsFixed,
+        SlaveAdded,
+        SlugSet,
+        Warned,
         Checked,
         PushIntended,
         Committed,

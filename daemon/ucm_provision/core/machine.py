@@ -15,6 +15,7 @@ from ucm_provision.core.errors import FAILURES, Code, Disposition
 from ucm_provision.core.events import (
     Absorbed,
     Adopted,
+    Announced,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -30,8 +31,13 @@ from ucm_provision.core.events import (
     PushIntent,
     ReprovisionAsked,
     Seen,
+    SlaveAdded,
+    SlaveArgumentsFixed,
+    SlugSet,
     Verified,
+    Warned,
 )
+from ucm_provision.core.kinds import WITH_CONFIG
 from ucm_provision.core.model import Endpoint, Evidence, ProvisionArguments
 
 
@@ -58,6 +64,7 @@ class Action(StrEnum):
     PROVISION = "provision"
     PUSH = "push"
     VERIFY = "verify"
+    CONFIRM = "confirm"
 
 
 class Waits(StrEnum):
@@ -83,6 +90,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Slave:
+    """A LINK slave of the session's master. ``device_id`` is empty until the API has added it."""
+
+    arguments: ProvisionArguments
+    model: str
+    device_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One attempt to bring one module from seen to verified.
 
@@ -91,6 +107,8 @@ class Session:
         repeated: Failures in a row with the same code; drives the question to an operator.
         formerly: Keys of other endpoints on which the module was met.
         managed_by: The box that owns an adopted module's configuration.
+        announced_id: Who the module says it is, as long as it has not proved it.
+        slaves: The LINK slaves behind the module.
         renew: An operator wants the module provisioned anew, whatever it holds.
     """
 
@@ -116,6 +134,8 @@ class Session:
     repeated: int = 0
     last_code: Code | None = None
     absorbed_into: str = ""
+    announced_id: str = ""
+    slaves: tuple[Slave, ...] = ()
 
     @property
     def hardware_id(self) -> str | None:
@@ -162,6 +182,8 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return _failed(session, event, at)
         case HoldCleared():
             return replace(session, hold=None)
+        case Announced(hardware_id):
+            return replace(session, announced_id=hardware_id)
         case ReprovisionAsked(endpoint, identity):
             anew = Session(id=session.id, endpoint=endpoint, seen_at=session.seen_at, updated_at=at)
             return replace(anew, identity=identity, milestone=Milestone.IDENTIFIED, renew=True)
@@ -180,8 +202,6 @@ def _advance(session: Session, event: Event) -> Session:
             return replace(session, identity=identity, milestone=milestone)
         case ArgumentsFixed(arguments):
             return replace(session, arguments=arguments)
-        case DeviceAdded(device_id, slug):
-            return replace(session, device_id=device_id, slug=slug, milestone=Milestone.PROVISIONED)
         case Checked(warnings):
             return replace(session, warnings=warnings)
         case PushIntended(intent):
@@ -193,7 +213,32 @@ def _advance(session: Session, event: Event) -> Session:
         case Verified(evidence):
             done = replace(session, evidence=evidence, milestone=Milestone.VERIFIED)
             return replace(done, attempt=0, repeated=0, last_code=None)
+        case _:
+            return _in_the_api(session, event)
+
+
+def _in_the_api(session: Session, event: Event) -> Session:
+    match event:
+        case DeviceAdded(device_id, slug):
+            slaves = session.slaves if device_id == session.device_id else ()  # they name their master's device
+            session = replace(session, device_id=device_id, slug=slug, slaves=slaves)
+            return replace(session, milestone=Milestone.PROVISIONED)
+        case SlaveArgumentsFixed() | SlaveAdded():
+            return replace(session, slaves=_slaves_after(session.slaves, event))
+        case SlugSet(slug):
+            return replace(session, slug=slug)
+        case Warned(text):
+            return replace(session, warnings=tuple(dict.fromkeys((*session.warnings, text))))
     raise ValueError(f"{type(event).__name__} is no progress")
+
+
+def _slaves_after(slaves: tuple[Slave, ...], event: SlaveArgumentsFixed | SlaveAdded) -> tuple[Slave, ...]:
+    if isinstance(event, SlaveArgumentsFixed):
+        return (*slaves, Slave(event.arguments, event.model))
+    return tuple(
+        replace(slave, device_id=event.device_id) if slave.arguments.hardware_id == event.hardware_id else slave
+        for slave in slaves
+    )
 
 
 def _adopted(session: Session, event: Adopted) -> Session:
@@ -227,8 +272,12 @@ def _failed(session: Session, event: Failed, at: float) -> Session:
 
 def _without_what_failed(session: Session, code: Code) -> Session:
     """What the failure shows to be no longer true, or never to have been."""
-    if code in _REFUSED_ARGUMENTS and not session.device_id:
-        return replace(session, arguments=None)  # nothing was added, so a corrected configuration may ask anew
+    if code in _REFUSED_ARGUMENTS:
+        # What was not added may be asked for anew, by a corrected configuration.
+        arguments = session.arguments if session.device_id else None
+        return replace(session, arguments=arguments, slaves=tuple(s for s in session.slaves if s.device_id))
+    if code is Code.NOT_RECORDED:
+        return replace(session, milestone=Milestone.IDENTIFIED, device_id="", slug="", slaves=())
     if code not in _NOT_PUSHED:
         return session
     known = session.arguments is not None and code is not Code.MODULE_CONFLICT
@@ -249,7 +298,10 @@ def next_action(session: Session, now: float) -> Action | None:
     """What the session does next, or None while it waits or when it has ended."""
     if session.hold and not _over(session.hold, now):
         return None
-    return _ACTIONS.get(session.milestone)
+    action = _ACTIONS.get(session.milestone)
+    if action is Action.PUSH and session.arguments and session.arguments.kind not in WITH_CONFIG:
+        return Action.CONFIRM
+    return action
 
 
 def _over(hold: Hold, now: float) -> bool:

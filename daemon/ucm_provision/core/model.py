@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ucm_provision.core.kinds import DeviceType, Kind
 from ucm_provision.core.secret import Secret
 
 _HARDWARE_ID = re.compile(r"[0-9A-Z]{32,33}")
@@ -230,21 +231,44 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True)
-class ProvisionArguments:
-    """The arguments of one provisioning call. Fixed in the journal before the first call: they repeat for ever."""
+class GatewaySite:
+    """What the API wants to know of a Gateway beside its hardware id. Degrees, north and east positive."""
 
-    kind: str
-    hardware_id: str
-    site_id: str
+    version: str
     name: str
-    protocol: MqttProtocol
+    timezone: str
+    latitude: float
+    longitude: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionArguments:
+    """The arguments of one provisioning call. Fixed in the journal before the first call: they repeat for ever.
+
+    Empty or None where the call of this kind does not have them.
+    """
+
+    kind: Kind
+    hardware_id: str = ""
+    site_id: str = ""
+    name: str = ""
+    protocol: MqttProtocol | None = None
+    device_type: DeviceType | None = None
+    master_device_id: str = ""
+    runtime_id: str = ""
+    blueprint_id: str = ""
+    slug: str = ""
+    gateway: GatewaySite | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
+    """The answer to a provisioning call. ``config`` is the API's JSON as it came, for kinds that get one."""
+
     device_id: str
-    slug: str
-    connection: Connection
+    slug: str = ""
+    connection: Connection | None = None
+    config: Secret[bytes] = field(default_factory=lambda: Secret(b""), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +323,10 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a module counts as verified: its own report and an independent sight, both at ``generation``."""
+    """Why a module counts as verified: its own report and an independent sight, both at ``generation``.
+
+    Of a module that is not configured the API's record is all there is: generation 0, and IDLE for its report.
+    """
 
     generation: int
     reported_phase: Phase

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Identity
-from ucm_provision.core.model import MqttProtocol, Product, ProofOfPossession, ProvisionArguments, WifiNetwork
+from ucm_provision.core.kinds import WITH_CONFIG, DeviceType, Kind
+from ucm_provision.core.model import Attached, MqttProtocol, Product, ProofOfPossession, ProvisionArguments, WifiNetwork
 
-# Products that this version provisions, and by which call of the API.
-_KINDS = {Product.UCM: "ucm"}
+# By which call of the API each product is provisioned, and as which type of embedded device.
+_CALLS: dict[Product, tuple[Kind, DeviceType | None]] = {
+    Product.UCM: (Kind.UCM, None),
+    Product.ELECTROLYSER: (Kind.EMBEDDED, DeviceType.ELECTROLYSER),
+    Product.DRYER: (Kind.EMBEDDED, DeviceType.DRYER),
+    Product.WATER_TANK: (Kind.EMBEDDED, DeviceType.WATER_TANK),
+    Product.LINK_MASTER: (Kind.LINK_MASTER, None),
+}
+
+
+class ExpectedKind(StrEnum):
+    """What the manifest says a module is: a product with a cable of its own, or a LINK slave."""
+
+    UCM = "ucm"
+    ELECTROLYSER = "electrolyser"
+    DRYER = "dryer"
+    WATER_TANK = "water_tank"
+    LINK_MASTER = "link_master"
+    LINK_SLAVE = "link_slave"
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedModule:
-    """One line of the manifest. Empty or None: as the site's defaults say."""
+    """One line of the manifest. Empty or None: as the site's defaults say.
+
+    Attributes:
+        slug: What the module's device is to be called; the API chooses one when it adds the device.
+        master: The hardware id of the LINK master that a slave hangs on.
+        blueprint: The blueprint of the Lua device that is to run on the module.
+    """
 
     hardware_id: str
     name: str = ""
     protocol: MqttProtocol | None = None
     pop: ProofOfPossession | None = None
+    kind: ExpectedKind | None = None
+    slug: str = ""
+    master: str = ""
+    blueprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +77,48 @@ class SitePlan:
         listed = self.expected.get(announced_id) if announced_id else None
         return listed.pop if listed and listed.pop else self.site_pop
 
+    def listed(self, hardware_id: str) -> ExpectedModule:
+        """The module's line of the manifest, or an empty one."""
+        return self.expected.get(hardware_id) or ExpectedModule(hardware_id)
+
     def arguments_for(self, identity: Identity, site_id: str) -> ProvisionArguments:
         """With what the API is asked to add this module.
 
         Raises:
-            UcmError: product_unsupported.
+            UcmError: kind_mismatch.
         """
-        kind = _KINDS.get(identity.product)
-        if kind is None:
-            raise UcmError(Code.PRODUCT_UNSUPPORTED, f"{identity.model} is a {identity.product.value}")
-        listed = self.expected.get(identity.hardware_id) or ExpectedModule(identity.hardware_id)
+        kind, device_type = _CALLS[identity.product]
+        listed = self.listed(identity.hardware_id)
+        if listed.kind not in (None, identity.product.value.lower()):
+            raise UcmError(Code.KIND_MISMATCH, f"a {listed.kind} is expected, it is a {identity.product.value.lower()}")
         return ProvisionArguments(
             kind=kind,
             hardware_id=identity.hardware_id,
             site_id=site_id,
-            name=listed.name or f"{identity.model} {identity.hardware_id[-6:]}",
-            protocol=listed.protocol or self.protocol,
+            name=listed.name or _default_name(identity.model, identity.hardware_id),
+            protocol=(listed.protocol or self.protocol) if kind in WITH_CONFIG else None,
+            device_type=device_type,
         )
+
+    def slave_arguments(self, slave: Attached, master: ProvisionArguments, master_device_id: str) -> ProvisionArguments:
+        """With what the API is asked to add a LINK slave, once its master is there.
+
+        Raises:
+            UcmError: kind_mismatch.
+        """
+        listed = self.listed(slave.hardware_id)
+        if listed.kind not in (None, ExpectedKind.LINK_SLAVE):
+            raise UcmError(Code.KIND_MISMATCH, f"a {listed.kind} is expected, {slave.hardware_id} is a LINK slave")
+        if listed.master not in ("", master.hardware_id):
+            raise UcmError(Code.KIND_MISMATCH, f"{slave.hardware_id} is expected behind {listed.master}")
+        return ProvisionArguments(
+            kind=Kind.LINK_SLAVE,
+            hardware_id=slave.hardware_id,
+            site_id=master.site_id,
+            name=listed.name or _default_name(slave.model, slave.hardware_id),
+            master_device_id=master_device_id,
+        )
+
+
+def _default_name(model: str, hardware_id: str) -> str:
+    return f"{model} {hardware_id[-6:]}"

@@ -77,6 +77,14 @@ FEED_QUEUE = 1024
 FEED_HEARTBEAT = 15.0
 CONTROL_BODY_LARGEST = 4096
 POP_LONGEST = 128
+# Some thousand lines; a site has some hundred modules.
+MANIFEST_LARGEST = 1024 * 1024
+MANIFEST_PROBLEMS_TOLD = 20
+ORDERS_AT_ONCE = 4
+# How long who places an order waits for its outcome. The command line's own patience is 30 s.
+ORDER_ANSWER_WAIT = 20.0
+# What ended is kept so that an operator can look it up; more of it than this helps nobody.
+ORDERS_KEPT = 1000
 PAUSE_ALL_SECONDS = 60.0
 STOP_DEADLINE = 5.0
 

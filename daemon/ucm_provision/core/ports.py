@@ -93,7 +93,13 @@ class ProvisioningApi(Protocol):
         """Adds or re-adds a device. Idempotent for kinds with a hardware id: fresh credentials each time."""
 
     async def device(self, device_id: str) -> Device | None:
-        """The record of a device, or None when the API does not know it."""
+        """The record of a device by its id or slug, or None when the API does not know it."""
+
+    async def rename(self, device_id: str, *, name: str | None = None, slug: str | None = None) -> Device:
+        """Gives a device another name or slug; None leaves it as it is. Idempotent.
+
+        A token that may provision but not rename is ``api_rejected`` here: it is still good for the rest.
+        """
 
 
 class BrokerCheck(Protocol):

@@ -50,6 +50,9 @@ class ApiGate:
     async def device(self, device_id: str) -> Device | None:
         return await self._through(self._api.device(device_id))
 
+    async def rename(self, device_id: str, *, name: str | None = None, slug: str | None = None) -> Device:
+        return await self._through(self._api.rename(device_id, name=name, slug=slug))
+
     async def _through(self, call: Awaitable[T]) -> T:
         try:
             answer = await call

@@ -6,7 +6,7 @@ import secrets
 
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import HoldCleared, ReprovisionAsked
-from ucm_provision.core.machine import Session
+from ucm_provision.core.machine import Session, Waits
 from ucm_provision.core.model import ProofOfPossession
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
@@ -34,6 +34,20 @@ class Operator:
         if proof is not None:
             self._proofs.learn(session, proof)
         await self.retry(session_id, by)
+
+    async def manifest_imported(self, by: str) -> None:
+        """Lets those go on that waited for what a manifest may say."""
+        for session in self._record.open_sessions():
+            if not self._supervisor.works_on(session) and self._waited_for_the_manifest(session):
+                await self._record.add(session.id, HoldCleared(f"{by} imported a manifest"))
+        self._supervisor.nudge()
+
+    def _waited_for_the_manifest(self, session: Session) -> bool:
+        if session.hold is None or session.hold.waits is not Waits.OPERATOR:
+            return False
+        if session.hold.code is Code.POP_MISSING:
+            return self._proofs.lookup(session)(session.announced_id or None) is not None
+        return session.hold.code is Code.KIND_MISMATCH
 
     async def reprovision(self, session_id: str, by: str) -> str:
         """The module is provisioned anew: same device, fresh credentials. Returns the session that does it.

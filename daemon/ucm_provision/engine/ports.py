@@ -6,9 +6,28 @@ from typing import Protocol
 
 from ucm_provision.core.events import Event
 from ucm_provision.core.machine import Session
+from ucm_provision.core.orders import Order
+from ucm_provision.core.plan import ExpectedModule
 
 
 class SessionJournal(Protocol):
     async def append(self, session: Session, event: Event, at: float) -> int: ...
 
     async def sessions(self) -> list[Session]: ...
+
+
+class OrderJournal(Protocol):
+    async def keep_order(self, order: Order) -> None:
+        """The order as it is now, on disk when this returns."""
+
+    async def orders(self) -> list[Order]:
+        """Every order that is kept, oldest first."""
+
+
+class Expectations(Protocol):
+    """The manifest, as far as the engine changes it."""
+
+    def get(self, hardware_id: str, /) -> ExpectedModule | None: ...
+
+    async def put(self, *modules: ExpectedModule) -> None:
+        """These lines in place of what the manifest said of the same modules, on disk when this returns."""

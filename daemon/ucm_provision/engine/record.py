@@ -80,6 +80,10 @@ class Record:
                 return session
         return None
 
+    def latest_of(self, hardware_id: str) -> Session | None:
+        """A module's latest session."""
+        return next((s for s in reversed(self._sessions.values()) if s.hardware_id == hardware_id), None)
+
     def latest_at(self, key: str) -> Session | None:
         """The session that last had to do with an endpoint, even if its module was met elsewhere since."""
         for session in reversed(self._sessions.values()):

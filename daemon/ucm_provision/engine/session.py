@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, contextmanager
 import structlog
 
 from ucm_provision.core.errors import Code, Disposition, UcmError
-from ucm_provision.core.events import Absorbed, Failed, Moved
+from ucm_provision.core.events import Absorbed, Announced, Failed, Moved
 from ucm_provision.core.machine import Session, next_action
 from ucm_provision.core.model import ModuleInfo
 from ucm_provision.core.ports import DeviceLink
@@ -139,6 +139,7 @@ class SessionRunner:
                 str(error), UCM_SESSION=session_id, UCM_ERROR=error.code.value, too_late="the session has ended"
             )
             return
+        await self._keep_announcement(session_id)
         session = await self._record.add(session_id, Failed(error.code, error.detail, error.retry_after))
         if error.code not in _RESUMABLE or session.milestone.ended:
             self._forget(session_id)
@@ -150,6 +151,12 @@ class SessionRunner:
             milestone=session.milestone.value,
             waits=session.hold.waits.value if session.hold else None,
         )
+
+    async def _keep_announcement(self, session_id: str) -> None:
+        """Who an endpoint says it is helps whoever has to find its label."""
+        announced, session = self._proofs.announced(session_id), self._record.session(session_id)
+        if announced and session.identity is None and session.announced_id != announced:
+            await self._record.add(session_id, Announced(announced))
 
     def _forget(self, session_id: str) -> None:
         """Drops the credentials that the session held in memory."""

@@ -1,4 +1,4 @@
-"""The chain, one function a step: identify, provision, push (with its check), verify.
+"""The chain, one function a step: identify, provision, push (with its check), verify or confirm.
 
 Each is idempotent and journals what has become true, intents before effects leave the process. After a
 crash the session's next step simply runs again.
@@ -25,6 +25,8 @@ from ucm_provision.core.machine import Action, Milestone
 from ucm_provision.core.model import ConfigState, Connection, Device, ModuleConfiguration, ModuleInfo
 from ucm_provision.core.policy import RESERVE_BEYOND_TRIAL
 from ucm_provision.engine.attempt import Attempt
+from ucm_provision.engine.confirm import confirm
+from ucm_provision.engine.naming import give_wished_slug
 from ucm_provision.engine.trial import failed_trial, trial_failure
 from ucm_provision.engine.verify import verify
 
@@ -135,6 +137,7 @@ async def push(attempt: Attempt) -> None:
     assert connection is not None, "provisioned just above"
     if not attempt.work.checked:
         await _check(attempt, connection)
+        await give_wished_slug(attempt)
     if not attempt.work.payload:
         await _intend(attempt, connection)
     await _transfer(attempt)
@@ -207,4 +210,5 @@ STEPS = {
     Action.PROVISION: provision,
     Action.PUSH: push,
     Action.VERIFY: verify,
+    Action.CONFIRM: confirm,
 }

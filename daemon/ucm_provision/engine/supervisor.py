@@ -13,6 +13,7 @@ from ucm_provision.core.ports import Clock
 from ucm_provision.engine.gate import ApiGate, Pause
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.session import SessionRunner
+from ucm_provision.engine.waking import changed_or_due
 
 
 class Supervisor:
@@ -115,23 +116,7 @@ class Supervisor:
 
     async def _wait(self) -> None:
         """Until something changes, or the next hold is over."""
-        timeout = self._until_next()
-        if timeout is None:
-            await self._changed.wait()
-            return
-        sleeper = asyncio.ensure_future(self._clock.sleep(timeout))
-        change = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((sleeper, change), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            change.cancel()
-            await asyncio.gather(sleeper, change, return_exceptions=True)
-
-    def _until_next(self) -> float | None:
-        now = self._clock.now()
         times = [s.hold.until for s in self._record.open_sessions() if s.hold and s.hold.until is not None]
-        if self.pause and self.pause.until > now:
+        if self.pause:
             times.append(self.pause.until)
-        future = [time - now for time in times if time > now]
-        return min(future, default=None)
+        await changed_or_due(self._changed, times, self._clock)

@@ -6,6 +6,7 @@ from ucm_provision.core.errors import explain
 from ucm_provision.core.events import (
     Absorbed,
     Adopted,
+    Announced,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -19,11 +20,15 @@ from ucm_provision.core.events import (
     PushIntended,
     ReprovisionAsked,
     Seen,
+    SlaveAdded,
+    SlaveArgumentsFixed,
+    SlugSet,
     Verified,
+    Warned,
 )
-from ucm_provision.core.machine import Hold, Session
-from ucm_provision.core.model import Evidence
-from ucm_provision.wire import ActivityView, EvidenceView, HoldView, ModuleView, TimelineEntry
+from ucm_provision.core.machine import Hold, Session, Slave
+from ucm_provision.core.model import Evidence, ProvisionArguments
+from ucm_provision.wire import ActivityView, AttachedView, EvidenceView, HoldView, ModuleView, TimelineEntry
 
 
 def module_view(session: Session, *, present: bool, activity: ActivityView | None) -> ModuleView:
@@ -37,7 +42,7 @@ def module_view(session: Session, *, present: bool, activity: ActivityView | Non
         model=identity.model if identity else None,
         firmware=identity.firmware if identity else None,
         name=arguments.name if arguments else None,
-        protocol=arguments.protocol.value if arguments else None,
+        protocol=arguments.protocol.value if arguments and arguments.protocol else None,
         device_id=session.device_id or None,
         slug=session.slug or None,
         milestone=session.milestone.value,
@@ -49,6 +54,8 @@ def module_view(session: Session, *, present: bool, activity: ActivityView | Non
         activity=activity,
         evidence=_evidence_view(session.evidence) if session.evidence else None,
         attempt=session.attempt,
+        announced_id=session.announced_id or None,
+        attached=[_attached_view(slave) for slave in session.slaves],
         seen_at=session.seen_at,
         updated_at=session.updated_at,
     )
@@ -57,6 +64,15 @@ def module_view(session: Session, *, present: bool, activity: ActivityView | Non
 def _hold_view(hold: Hold) -> HoldView:
     return HoldView(
         waits=hold.waits.value, code=hold.code.value, message=explain(hold.code, hold.detail), until=hold.until
+    )
+
+
+def _attached_view(slave: Slave) -> AttachedView:
+    return AttachedView(
+        hardware_id=slave.arguments.hardware_id,
+        model=slave.model,
+        name=slave.arguments.name,
+        device_id=slave.device_id or None,
     )
 
 
@@ -85,6 +101,8 @@ def describe(event: Event) -> str:
             return f"Seen at {endpoint.address}."
         case Moved(endpoint):
             return f"Found again at {endpoint.address}."
+        case Announced(hardware_id):
+            return f"It says that it is {hardware_id}; that is not proved yet."
         case Absorbed(into):
             return f"It is the module of session {into}, which goes on here."
         case Failed(code, detail):
@@ -104,9 +122,7 @@ def _describe_progress(event: Event) -> str:
         case Identified(identity):
             return f"Identified as {identity.model} {identity.hardware_id}, firmware {identity.firmware}."
         case ArgumentsFixed(arguments):
-            return f'Will be "{arguments.name}" on site {arguments.site_id}, with {arguments.protocol.value}.'
-        case DeviceAdded(device_id, slug):
-            return f"Device {device_id} ({slug}) in the provisioning API."
+            return f"Will be {_as_asked(arguments)}."
         case Checked(warnings):
             return " ".join(("The new connection works from this box.", *warnings))
         case PushIntended(intent):
@@ -116,8 +132,35 @@ def _describe_progress(event: Event) -> str:
         case Adopted(device_id, slug, generation, owner):
             return f"Already configured (generation {generation}, by {owner}) as device {device_id} ({slug})."
         case Verified(evidence):
-            return (
-                f"Verified at generation {evidence.generation}: the module reports {evidence.reported_phase.value}, "
-                f"and the {evidence.seen_by.value} saw {evidence.seen_what}."
-            )
+            return _verified(evidence)
+        case _:
+            return _describe_in_the_api(event)
+
+
+def _describe_in_the_api(event: Event) -> str:
+    match event:
+        case DeviceAdded(device_id, slug):
+            return f"Device {device_id}{f' ({slug})' if slug else ''} in the provisioning API."
+        case SlaveArgumentsFixed(arguments, model):
+            return f"The LINK slave {model} {arguments.hardware_id} will be {_as_asked(arguments)}."
+        case SlaveAdded(hardware_id, device_id):
+            return f"Device {device_id} for the LINK slave {hardware_id} in the provisioning API."
+        case SlugSet(slug):
+            return f'Its slug is "{slug}".'
+        case Warned(text):
+            return text or "A warning."
     raise ValueError(f"unknown event {type(event).__name__}")
+
+
+def _as_asked(arguments: ProvisionArguments) -> str:
+    protocol = f", with {arguments.protocol.value}" if arguments.protocol else ""
+    return f'"{arguments.name}" on site {arguments.site_id}{protocol}'
+
+
+def _verified(evidence: Evidence) -> str:
+    if not evidence.generation:
+        return f"Verified: the {evidence.seen_by.value} has {evidence.seen_what}."
+    return (
+        f"Verified at generation {evidence.generation}: the module reports {evidence.reported_phase.value}, "
+        f"and the {evidence.seen_by.value} saw {evidence.seen_what}."
+    )

@@ -126,8 +126,10 @@ def _hardware_id(text: str) -> str:
 
 
 def _product(number: pb.Product.ValueType) -> model.Product:
-    if not number or number not in pb.Product.values():
-        raise UcmError(Code.LINK_GARBAGE, f"unknown product {number}")
+    if not number:
+        raise UcmError(Code.LINK_GARBAGE, "the module does not say what it is")
+    if number not in pb.Product.values():
+        raise UcmError(Code.PRODUCT_UNSUPPORTED, f"product {number} of the device link")
     return model.Product[pb.Product.Name(number)]
 
 

@@ -17,13 +17,15 @@ from typing import TypeVar
 
 import msgspec
 
+from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import EVENT_TYPES, Event
 from ucm_provision.core.machine import Session
+from ucm_provision.core.orders import Order
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Seconds that a daemon which is just stopping gets to let go of its journal.
 _LOCK_DEADLINE = 1.0
@@ -37,7 +39,9 @@ PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
 """
 
-_SCHEMA = """
+# Each brings a journal from the version of its place (0: an empty file) to the next.
+_MIGRATIONS = (
+    """
 CREATE TABLE events (
     seq     INTEGER PRIMARY KEY AUTOINCREMENT,
     session TEXT NOT NULL,
@@ -53,7 +57,16 @@ CREATE TABLE sessions (
     seq         INTEGER NOT NULL REFERENCES events (seq),
     body        TEXT NOT NULL
 ) STRICT;
-"""
+""",
+    """
+CREATE TABLE orders (
+    id    TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    at    REAL NOT NULL,
+    body  TEXT NOT NULL
+) STRICT;
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,14 @@ class Journal:
         """Everything that happened to a session, in order."""
         return await self._run(lambda: _history(self._database, session_id))
 
+    async def keep_order(self, order: Order) -> None:
+        """The order as it is now; the oldest that ended make room."""
+        await self._run(lambda: _keep_order(self._database, order))
+
+    async def orders(self) -> list[Order]:
+        """Every order that is kept, oldest first."""
+        return await self._run(lambda: _orders(self._database))
+
     async def close(self) -> None:
         await self._run(self._database.close)
         self._thread.shutdown()
@@ -132,8 +153,9 @@ def _migrate(database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise UcmError(Code.JOURNAL_TOO_NEW, f"schema {version}, this version reads up to {SCHEMA_VERSION}")
-    if version == 0:
-        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    if version < SCHEMA_VERSION:
+        steps = "".join(_MIGRATIONS[version:])
+        database.executescript(f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def _append(database: sqlite3.Connection, session: Session, event: Event, at: float) -> int:
@@ -158,6 +180,25 @@ def _sessions(database: sqlite3.Connection) -> list[Session]:
     return [_parse(body, Session) for (body,) in rows]
 
 
+def _keep_order(database: sqlite3.Connection, order: Order) -> None:
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(
+            "INSERT INTO orders (id, state, at, body) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
+            (order.id, order.state.value, order.placed_at, _text(order)),
+        )
+        database.execute(
+            "DELETE FROM orders WHERE state <> 'open' AND id NOT IN "
+            "(SELECT id FROM orders ORDER BY at DESC, rowid DESC LIMIT ?)",
+            (policy.ORDERS_KEPT,),
+        )
+
+
+def _orders(database: sqlite3.Connection) -> list[Order]:
+    return [_parse(body, Order) for (body,) in database.execute("SELECT body FROM orders ORDER BY at, rowid")]
+
+
 def _history(database: sqlite3.Connection, session_id: str) -> list[Entry]:
     rows = database.execute(
         "SELECT seq, at, kind, body FROM events WHERE session = ? ORDER BY seq", (session_id,)
@@ -171,7 +212,7 @@ def _event(kind: str, body: str) -> Event:
     return _parse(body, EVENT_TYPES[kind])
 
 
-def _text(value: Event | Session) -> str:
+def _text(value: Event | Session | Order) -> str:
     return msgspec.json.encode(value).decode()
 
 

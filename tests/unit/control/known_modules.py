@@ -14,6 +14,7 @@ from ucm_provision.core.events import (
     Seen,
     Verified,
 )
+from ucm_provision.core.kinds import Kind
 from ucm_provision.core.machine import Session, evolve
 from ucm_provision.core.model import (
     Carrier,
@@ -41,7 +42,7 @@ def port(number: int) -> Endpoint:
 
 
 def named(name: str, hardware_id: str) -> list[Event]:
-    arguments = ProvisionArguments("ucm", hardware_id, "site-1", name, MqttProtocol.MQTTS)
+    arguments = ProvisionArguments(Kind.UCM, hardware_id, "site-1", name, MqttProtocol.MQTTS)
     return [Identified(Identity(hardware_id, Product.UCM, "ENP-RL6", "2.4.1")), ArgumentsFixed(arguments)]
 
 
@@ -79,6 +80,7 @@ class KnownModules:
             wifi=["plant", "guests"],
             paused=self.pause,
             modules={"VERIFIED": 1, "IDENTIFIED": 1, "SEEN": 1},
+            orders={"done": 3},
         )
 
 

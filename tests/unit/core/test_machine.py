@@ -29,6 +29,7 @@ from ucm_provision.core.events import (
     Seen,
     Verified,
 )
+from ucm_provision.core.kinds import Kind
 from ucm_provision.core.machine import Action, Hold, Milestone, Session, Waits, clamp, evolve, next_action
 from ucm_provision.core.model import (
     Carrier,
@@ -45,7 +46,7 @@ HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
 ENDPOINT = Endpoint(Carrier.SERIAL, "/dev/ttyUSB0", "key-0")
 ELSEWHERE = Endpoint(Carrier.SERIAL, "/dev/ttyUSB7", "key-7")
 IDENTITY = Identity(HARDWARE_ID, Product.UCM, "ENP-RL6", "2.4.1")
-ARGUMENTS = ProvisionArguments("ucm", HARDWARE_ID, "site-1", "Boiler room", MqttProtocol.MQTTS)
+ARGUMENTS = ProvisionArguments(Kind.UCM, HARDWARE_ID, "site-1", "Boiler room", MqttProtocol.MQTTS)
 INTENT = PushIntent(b"t" * 16, b"d" * 32, 0)
 EVIDENCE = Evidence(1, Phase.ONLINE, 10.0, -60, "plant", Source.WITNESS, "a message", 1, 11.0)
 CHAIN: list[Event] = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,16 +13,19 @@ from hypothesis import strategies as st
 
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Identity
+from ucm_provision.core.kinds import Kind
 from ucm_provision.core.model import (
+    Attached,
     MqttProtocol,
     PasswordCredentials,
     Product,
     ProofOfPossession,
+    ProvisionArguments,
     TlsCredentials,
     WifiNetwork,
     parse_hardware_id,
 )
-from ucm_provision.core.plan import ExpectedModule, SitePlan
+from ucm_provision.core.plan import ExpectedKind, ExpectedModule, SitePlan
 from ucm_provision.core.secret import Secret
 
 CANARY = "canary-5f1c"
@@ -99,7 +104,57 @@ def test_the_manifest_goes_before_the_site_s_defaults() -> None:
     assert SitePlan("box").pop_for(HARDWARE_ID) is None
 
 
-def test_a_product_of_another_kind_is_left_alone() -> None:
+@pytest.mark.parametrize(
+    ("product", "kind", "device_type"),
+    [
+        (Product.UCM, "ucm", None),
+        (Product.ELECTROLYSER, "embedded", "ELECTROLYSER"),
+        (Product.DRYER, "embedded", "DRYER"),
+        (Product.WATER_TANK, "embedded", "WATER_TANK"),
+        (Product.LINK_MASTER, "link_master", None),
+    ],
+)
+def test_every_product_has_its_call(product: Product, kind: str, device_type: str | None) -> None:
+    arguments = SitePlan("box").arguments_for(Identity(HARDWARE_ID, product, "EL4.1", "1"), "site-1")
+    assert (arguments.kind, arguments.device_type) == (kind, device_type)
+    assert (arguments.hardware_id, arguments.site_id, arguments.name) == (HARDWARE_ID, "site-1", "EL4.1 663C8B")
+    assert arguments.protocol == (None if kind == "link_master" else "MQTTS")
+
+
+def planned(**line: Any) -> SitePlan:
+    return SitePlan("box", expected={HARDWARE_ID: ExpectedModule(HARDWARE_ID, **line)})
+
+
+def test_a_module_of_another_kind_than_the_manifest_says_is_left_alone() -> None:
+    plan = planned(kind=ExpectedKind.DRYER)
     with pytest.raises(UcmError) as refused:
-        SitePlan("box").arguments_for(Identity(HARDWARE_ID, Product.LINK_MASTER, "LINK", "1"), "site-1")
-    assert refused.value.code is Code.PRODUCT_UNSUPPORTED
+        plan.arguments_for(Identity(HARDWARE_ID, Product.WATER_TANK, "WT", "1"), "site-1")
+    assert (refused.value.code, refused.value.detail) == (
+        Code.KIND_MISMATCH,
+        "a dryer is expected, it is a water_tank",
+    )
+    assert plan.arguments_for(Identity(HARDWARE_ID, Product.DRYER, "D", "1"), "site-1").device_type == "DRYER"
+
+
+MASTER = ProvisionArguments(Kind.LINK_MASTER, "B" + HARDWARE_ID, "site-1", "LINK 1")
+SLAVE = Attached(HARDWARE_ID, "ENP-AO6")
+
+
+def test_a_slave_is_added_behind_its_master_on_the_same_site() -> None:
+    expected = ProvisionArguments(Kind.LINK_SLAVE, HARDWARE_ID, "site-1", "ENP-AO6 663C8B", master_device_id="device-1")
+    assert SitePlan("box").slave_arguments(SLAVE, MASTER, "device-1") == expected
+    plan = planned(kind=ExpectedKind.LINK_SLAVE, name="Outputs", master=MASTER.hardware_id)
+    assert plan.slave_arguments(SLAVE, MASTER, "device-1") == replace(expected, name="Outputs")
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        ({"kind": ExpectedKind.UCM}, f"a ucm is expected, {HARDWARE_ID} is a LINK slave"),
+        ({"kind": ExpectedKind.LINK_SLAVE, "master": "A" * 32}, f"{HARDWARE_ID} is expected behind {'A' * 32}"),
+    ],
+)
+def test_a_slave_that_should_be_elsewhere(line: dict[str, Any], detail: str) -> None:
+    with pytest.raises(UcmError) as refused:
+        planned(**line).slave_arguments(SLAVE, MASTER, "device-1")
+    assert (refused.value.code, refused.value.detail) == (Code.KIND_MISMATCH, detail)

@@ -278,6 +278,9 @@ class Api:
                 return replace(device, online=online, config_generation=module.generation if online else None)
         return None
 
+    async def rename(self, device_id: str, *, name: str | None = None, slug: str | None = None) -> Device:
+        raise UcmError(Code.API_REJECTED, "names are fixed here")
+
 
 def connection(hw: str) -> Connection:
     credentials = PasswordCredentials("user", Secret("password"))

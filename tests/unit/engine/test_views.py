@@ -15,6 +15,7 @@ from ucm_provision.core.events import (
     EVENT_TYPES,
     Absorbed,
     Adopted,
+    Announced,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -30,9 +31,14 @@ from ucm_provision.core.events import (
     PushIntent,
     ReprovisionAsked,
     Seen,
+    SlaveAdded,
+    SlaveArgumentsFixed,
+    SlugSet,
     Verified,
+    Warned,
 )
-from ucm_provision.core.machine import Hold, Session, Waits
+from ucm_provision.core.kinds import Kind
+from ucm_provision.core.machine import Hold, Session, Slave, Waits
 from ucm_provision.core.model import (
     Carrier,
     Endpoint,
@@ -53,7 +59,10 @@ from ucm_provision.wire import ActivityView, ModuleView
 HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
 ENDPOINT = Endpoint(Carrier.SERIAL, "/dev/ttyUSB0", "key-0")
 IDENTITY = Identity(HARDWARE_ID, Product.UCM, "ENP-RL6", "2.4.1")
-ARGUMENTS = ProvisionArguments("ucm", HARDWARE_ID, "site-1", "Boiler room", MqttProtocol.MQTTS)
+ARGUMENTS = ProvisionArguments(Kind.UCM, HARDWARE_ID, "site-1", "Boiler room", MqttProtocol.MQTTS)
+SLAVE_ID = "435840FFE5CD4E9DA93545DDF7E6D5FB"
+SLAVE = ProvisionArguments(Kind.LINK_SLAVE, SLAVE_ID, "site-1", "Outputs", master_device_id="device-1")
+RECORDED = Evidence(0, Phase.IDLE, 10.0, 0, "", Source.API, "the device's record", None, 10.0)
 INTENT = PushIntent(b"t" * 16, b"d" * 32, 3)
 EVIDENCE = Evidence(4, Phase.ONLINE, 10.0, -60, "plant", Source.API, "the module online", None, 11.0)
 
@@ -63,6 +72,12 @@ SENTENCES: dict[Event, str] = {
     Identified(IDENTITY): f"Identified as ENP-RL6 {HARDWARE_ID}, firmware 2.4.1.",
     ArgumentsFixed(ARGUMENTS): 'Will be "Boiler room" on site site-1, with MQTTS.',
     DeviceAdded("device-1", "boiler-room"): "Device device-1 (boiler-room) in the provisioning API.",
+    DeviceAdded("device-1", ""): "Device device-1 in the provisioning API.",
+    Announced(HARDWARE_ID): f"It says that it is {HARDWARE_ID}; that is not proved yet.",
+    SlaveArgumentsFixed(SLAVE, "ENP-AO6"): f'The LINK slave ENP-AO6 {SLAVE_ID} will be "Outputs" on site site-1.',
+    SlaveAdded(SLAVE_ID, "device-2"): f"Device device-2 for the LINK slave {SLAVE_ID} in the provisioning API.",
+    SlugSet("boiler-1"): 'Its slug is "boiler-1".',
+    Warned("The slug stays."): "The slug stays.",
     Checked(()): "The new connection works from this box.",
     Checked(("One.", "Two.")): "The new connection works from this box. One. Two.",
     PushIntended(INTENT): "Pushing the configuration onto generation 3.",
@@ -71,6 +86,7 @@ SENTENCES: dict[Event, str] = {
         "Already configured (generation 4, by box-b) as device device-1 (boiler-room)."
     ),
     Verified(EVIDENCE): "Verified at generation 4: the module reports ONLINE, and the api saw the module online.",
+    Verified(RECORDED): "Verified: the api has the device's record.",
     Failed(Code.PORT_BUSY, "ttyUSB0"): (
         f"PORT_BUSY: {FAILURES[Code.PORT_BUSY].sentence} (ttyUSB0) docs/OPERATIONS.md#port-busy"
     ),
@@ -106,9 +122,21 @@ SESSION = Session("s", ENDPOINT, 1.0, 2.0)
 
 def test_of_a_port_that_just_appeared_little_is_known() -> None:
     view = module_view(SESSION, present=True, activity=None)
-    unknown = ("hardware_id", "product", "model", "firmware", "name", "protocol", "device_id", "slug", "managed_by")
+    unknown = (
+        "hardware_id",
+        "product",
+        "model",
+        "firmware",
+        "name",
+        "protocol",
+        "device_id",
+        "slug",
+        "managed_by",
+        "announced_id",
+    )
     assert all(view[key] is None for key in unknown)  # type: ignore[literal-required]  # names from above
     assert (view["endpoint"], view["present"], view["milestone"]) == ("/dev/ttyUSB0", True, "SEEN")
+    assert (view["announced_id"], view["attached"]) == (None, [])
 
 
 def test_a_hold_tells_the_whole_sentence_but_not_while_something_is_done() -> None:
@@ -136,6 +164,14 @@ def test_the_evidence_names_both_witnesses() -> None:
         "seen_generation": None,
         "seen_at": 11.0,
     }
+
+
+def test_a_master_shows_its_slaves() -> None:
+    session = replace(SESSION, slaves=(Slave(SLAVE, "ENP-AO6", "device-2"), Slave(SLAVE, "ENP-AO6")))
+    assert module_view(session, present=True, activity=None)["attached"] == [
+        {"hardware_id": SLAVE_ID, "model": "ENP-AO6", "name": "Outputs", "device_id": "device-2"},
+        {"hardware_id": SLAVE_ID, "model": "ENP-AO6", "name": "Outputs", "device_id": None},
+    ]
 
 
 @given(SESSIONS)

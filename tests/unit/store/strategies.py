@@ -8,6 +8,7 @@ from ucm_provision.core.errors import Code
 from ucm_provision.core.events import (
     Absorbed,
     Adopted,
+    Announced,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -23,19 +24,26 @@ from ucm_provision.core.events import (
     PushIntent,
     ReprovisionAsked,
     Seen,
+    SlaveAdded,
+    SlaveArgumentsFixed,
+    SlugSet,
     Verified,
+    Warned,
 )
-from ucm_provision.core.machine import Hold, Milestone, Session, Waits
+from ucm_provision.core.kinds import DeviceType, Kind
+from ucm_provision.core.machine import Hold, Milestone, Session, Slave, Waits
 from ucm_provision.core.model import (
     Carrier,
     Endpoint,
     Evidence,
+    GatewaySite,
     MqttProtocol,
     Phase,
     Product,
     ProvisionArguments,
     Source,
 )
+from ucm_provision.core.orders import Order, OrderState, Replacement
 
 WORDS = st.text(max_size=40)
 TIMES = st.floats(0, 4e9, allow_nan=False)
@@ -43,7 +51,22 @@ GENERATIONS = st.integers(0, 2**32 - 1)
 
 ENDPOINTS = st.builds(Endpoint, st.sampled_from(Carrier), WORDS, WORDS)
 IDENTITIES = st.builds(Identity, WORDS, st.sampled_from(Product), WORDS, WORDS)
-ARGUMENTS = st.builds(ProvisionArguments, WORDS, WORDS, WORDS, WORDS, st.sampled_from(MqttProtocol))
+GATEWAYS = st.builds(GatewaySite, WORDS, WORDS, WORDS, st.floats(-90, 90), st.floats(-180, 180))
+ARGUMENTS = st.builds(
+    ProvisionArguments,
+    kind=st.sampled_from(Kind),
+    hardware_id=WORDS,
+    site_id=WORDS,
+    name=WORDS,
+    protocol=st.none() | st.sampled_from(MqttProtocol),
+    device_type=st.none() | st.sampled_from(DeviceType),
+    master_device_id=WORDS,
+    runtime_id=WORDS,
+    blueprint_id=WORDS,
+    slug=WORDS,
+    gateway=st.none() | GATEWAYS,
+)
+SLAVES = st.builds(Slave, ARGUMENTS, WORDS, WORDS)
 INTENTS = st.builds(PushIntent, st.binary(max_size=16), st.binary(max_size=32), GENERATIONS)
 EVIDENCE = st.builds(
     Evidence,
@@ -63,9 +86,14 @@ SEVERAL_WORDS = st.lists(WORDS, max_size=3).map(tuple)
 EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Seen": st.builds(Seen, ENDPOINTS),
     "Moved": st.builds(Moved, ENDPOINTS),
+    "Announced": st.builds(Announced, WORDS),
     "Identified": st.builds(Identified, IDENTITIES),
     "ArgumentsFixed": st.builds(ArgumentsFixed, ARGUMENTS),
     "DeviceAdded": st.builds(DeviceAdded, WORDS, WORDS),
+    "SlaveArgumentsFixed": st.builds(SlaveArgumentsFixed, ARGUMENTS, WORDS),
+    "SlaveAdded": st.builds(SlaveAdded, WORDS, WORDS),
+    "SlugSet": st.builds(SlugSet, WORDS),
+    "Warned": st.builds(Warned, WORDS),
     "Checked": st.builds(Checked, SEVERAL_WORDS),
     "PushIntended": st.builds(PushIntended, INTENTS),
     "Committed": st.builds(Committed, GENERATIONS),
@@ -103,4 +131,25 @@ SESSIONS = st.builds(
     repeated=st.integers(0, 10**6),
     last_code=st.none() | st.sampled_from(Code),
     absorbed_into=WORDS,
+    announced_id=WORDS,
+    slaves=st.lists(SLAVES, max_size=2).map(tuple),
+)
+
+REPLACEMENTS = st.builds(Replacement, WORDS, WORDS, WORDS, WORDS, WORDS, WORDS, WORDS)
+ORDERS = st.builds(
+    Order,
+    id=st.text(min_size=1, max_size=8),
+    by=WORDS,
+    placed_at=TIMES,
+    updated_at=TIMES,
+    arguments=st.none() | ARGUMENTS,
+    replacement=st.none() | REPLACEMENTS,
+    state=st.sampled_from(OrderState),
+    asked=st.integers(0, 10**6),
+    attempt=st.integers(0, 10**6),
+    device_id=WORDS,
+    slug=WORDS,
+    code=st.none() | st.sampled_from(Code),
+    detail=WORDS,
+    until=st.none() | TIMES,
 )

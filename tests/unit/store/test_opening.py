@@ -12,8 +12,10 @@ import pytest
 
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Absorbed, Adopted, Cancelled, Failed, HoldCleared, Moved, Seen
+from ucm_provision.core.kinds import Kind
 from ucm_provision.core.machine import Hold, Milestone, Waits
-from ucm_provision.core.model import Carrier, Endpoint, Phase, Source
+from ucm_provision.core.model import Carrier, Endpoint, MqttProtocol, Phase, ProvisionArguments, Source
+from ucm_provision.core.orders import Order
 from ucm_provision.store.journal import SCHEMA_VERSION, Journal
 
 FIXTURES = Path(__file__).with_name("fixtures")
@@ -105,7 +107,7 @@ def test_a_refused_journal_is_not_kept_locked(path: Path) -> None:
     alter(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     refusal(path)
     database = sqlite3.connect(path, timeout=0.0)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    database.execute("PRAGMA user_version = 1")
     database.close()
     open_and_close(path)
 
@@ -195,6 +197,22 @@ async def test_the_first_schema_still_opens(path: Path) -> None:
     assert (verified.intent.transaction, verified.intent.sha256) == (b"t" * 16, b"d" * 32)
     assert waiting.hold == Hold(Waits.RETRY_AT, Code.API_RATE_LIMITED, "slow down", 1700000093.0)
     assert (absorbed.absorbed_into, cancelled.milestone) == (verified.id, Milestone.CANCELLED)
+    await journal.close()
+
+
+async def test_arguments_of_the_first_schema_go_on(path: Path) -> None:
+    restore(path, "schema-1.sql")
+    journal = await Journal.open(path)
+    (session, *_) = await journal.sessions()
+    assert session.arguments == ProvisionArguments(
+        Kind.UCM, "C8795CBA5375484E829105E959663C8B", "site-1", "Boiler room", MqttProtocol.MQTTS
+    )
+    assert (session.slaves, session.announced_id) == ((), "")
+    assert await journal.orders() == []
+    await journal.keep_order(Order("1", "somebody", 1.0, 1.0))
+    await journal.close()
+    journal = await Journal.open(path)
+    assert len(await journal.orders()) == 1
     await journal.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.store.strategies import EVENTS_BY_KIND, LATER_EVENTS, SESSIONS
+from tests.unit.store.strategies import EVENTS_BY_KIND, LATER_EVENTS, ORDERS, SESSIONS
 from ucm_provision.core.events import EVENT_TYPES, Event
 from ucm_provision.core.machine import Session, evolve
+from ucm_provision.core.orders import Order, OrderState
 from ucm_provision.store.journal import Entry, Journal
 
 
@@ -21,6 +22,8 @@ def test_the_strategies_know_every_event_and_every_field() -> None:
     assert set(EVENTS_BY_KIND) == set(EVENT_TYPES)
     built = SESSIONS.wrapped_strategy.kwargs  # type: ignore[attr-defined]  # what st.builds was given
     assert set(built) == {field.name for field in fields(Session)}
+    built = ORDERS.wrapped_strategy.kwargs  # type: ignore[attr-defined]
+    assert set(built) == {field.name for field in fields(Order)}
 
 
 @pytest.mark.parametrize("kind", EVENTS_BY_KIND)
@@ -67,3 +70,27 @@ async def test_reopened_it_holds_what_its_events_lead_to(first: Event, history: 
         assert await journal.sessions() == list(sessions.values())  # oldest change first
         assert [await replay(journal, name) for name in sessions] == list(sessions.values())
         await journal.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(orders=st.lists(ORDERS, max_size=4, unique_by=lambda order: order.id))
+async def test_orders_come_back_as_they_were_and_in_the_order_of_their_placing(orders: list[Order]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "journal.sqlite3")
+        journal = await Journal.open(path)
+        for order in orders:
+            await journal.keep_order(replace(order, state=OrderState.OPEN, asked=0))
+            await journal.keep_order(order)
+        await journal.close()
+        journal = await Journal.open(path)
+        assert await journal.orders() == sorted(orders, key=lambda order: order.placed_at)
+        await journal.close()
+
+
+async def test_the_oldest_orders_that_ended_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ucm_provision.core.policy.ORDERS_KEPT", 2)
+    journal = await Journal.open(tmp_path / "journal.sqlite3")
+    for number, state in enumerate([OrderState.OPEN, OrderState.DONE, OrderState.DONE, OrderState.REFUSED]):
+        await journal.keep_order(Order(str(number), "somebody", float(number), float(number), state=state))
+    assert [order.id for order in await journal.orders()] == ["0", "2", "3"]
+    await journal.close()

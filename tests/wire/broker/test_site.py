@@ -16,6 +16,7 @@ from ucm_provision.broker.session import mqtt_session, own_identifier
 from ucm_provision.broker.witness import CONNECTED
 from ucm_provision.cloud import HttpProvisioningApi
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.kinds import Kind
 from ucm_provision.core.model import Connection, MqttProtocol, PasswordCredentials, ProvisionArguments, TlsCredentials
 from ucm_provision.core.secret import Secret
 from ucm_provision.credentials import BrokerAccess
@@ -49,7 +50,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def arguments(site: Site, protocol: MqttProtocol) -> ProvisionArguments:
-    return ProvisionArguments("ucm", HARDWARE_ID, await site.api.site_id(), "Pump room", protocol)
+    return ProvisionArguments(Kind.UCM, HARDWARE_ID, await site.api.site_id(), "Pump room", protocol)
 
 
 @asynccontextmanager

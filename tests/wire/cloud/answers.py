@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.wire.broker.authority import HARDWARE_ID, Authority, Issued
+from ucm_provision.core.kinds import Kind
 from ucm_provision.core.model import MqttProtocol, ProvisionArguments
 
-ARGUMENTS = ProvisionArguments("ucm", HARDWARE_ID, "site-1", "My UCM", MqttProtocol.MQTTS)
+ARGUMENTS = ProvisionArguments(Kind.UCM, HARDWARE_ID, "site-1", "My UCM", MqttProtocol.MQTTS)
 DEVICE_ID = "ucmbbba0-79f2-4e9e-a6f0-69a310ab110b"
 
 Json = dict[str, Any]

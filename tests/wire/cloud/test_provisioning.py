@@ -21,7 +21,15 @@ from tests.wire.cloud.answers import ARGUMENTS, DEVICE_ID, device_answer, passwo
 from ucm_provision.cloud import HttpProvisioningApi, Timing
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.model import MqttProtocol, Overrides, TimeProtocol, TimeSource
+from ucm_provision.core.kinds import WITH_CONFIG, WITH_HARDWARE_ID, DeviceType, Kind
+from ucm_provision.core.model import (
+    GatewaySite,
+    MqttProtocol,
+    Overrides,
+    ProvisionArguments,
+    TimeProtocol,
+    TimeSource,
+)
 from ucm_provision.core.secret import Secret
 
 TOKEN = "70c6c1d6f6f04b6f8c9d2b4d8f3b5a7e"
@@ -162,12 +170,115 @@ async def test_a_token_that_is_none_is_not_sent(text: str) -> None:
     assert server.requests == []
 
 
-async def test_an_unknown_kind_is_not_asked_for() -> None:
-    async with serving(ScriptedApi()) as server, client(server.url) as api:
+PLACE = GatewaySite("3.0.0", "Plant", "Europe/Berlin", 52.520008, 13.404954)
+EVERY_ARGUMENT = ProvisionArguments(
+    Kind.UCM,
+    HARDWARE_ID,
+    "site-1",
+    "My device",
+    MqttProtocol.MQTT,
+    device_type=DeviceType.DRYER,
+    master_device_id="master-1",
+    runtime_id="runtime-1",
+    blueprint_id="blueprint-1",
+    slug="my-device",
+)
+SITE = {"site_id": "site-1"}
+NAMED = SITE | {"name": "My device"}
+MODULE = NAMED | {"hardware_id": HARDWARE_ID}
+# What the platform's reference shows for each call, the keys no more and no less.
+BODIES = {
+    Kind.UCM: MODULE | {"protocol": "MQTT"},
+    Kind.VUCM: MODULE,
+    Kind.EMBEDDED: MODULE | {"protocol": "MQTT", "device_type": "DRYER"},
+    Kind.LINK_MASTER: MODULE,
+    Kind.LINK_SLAVE: MODULE | {"master_device_id": "master-1"},
+    Kind.STANDALONE: NAMED | {"slug": "my-device"},
+    Kind.LUA_DEVICE: {
+        "runtime_id": "runtime-1",
+        "blueprint_id": "blueprint-1",
+        "name": "My device",
+        "slug": "my-device",
+    },
+    Kind.GATEWAY: SITE
+    | {
+        "hardware_id": HARDWARE_ID,
+        "gateway_version": "3.0.0",
+        "site_name": "Plant",
+        "site_timezone": "Europe/Berlin",
+        "site_location": {"latitude": 52.520008, "longitude": 13.404954},
+    },
+}
+
+
+def added_answer(kind: Kind) -> dict[str, Any]:
+    if kind is Kind.GATEWAY:
+        return {"gateway_device_id": DEVICE_ID, "config": password_answer()["config"] | {"channel_id": "gw"}}
+    if kind in WITH_CONFIG:
+        return password_answer()
+    return {"device_id": DEVICE_ID} | ({} if kind in WITH_HARDWARE_ID else {"slug": "my-device"})
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_every_call_asks_what_the_reference_says(kind: Kind) -> None:
+    arguments = replace(EVERY_ARGUMENT, kind=kind, gateway=PLACE if kind is Kind.GATEWAY else None)
+    async with serving(ScriptedApi(body=added_answer(kind))) as server, client(server.url) as api:
+        provisioned = await api.provision(arguments)
+    (request,) = server.requests
+    assert (request.method, request.path_qs) == ("POST", f"/v3/provisioning/{kind}")
+    assert json.loads(server.bodies[0]) == BODIES[kind]
+    assert provisioned.device_id == DEVICE_ID
+    assert (provisioned.connection is not None) == (kind in WITH_CONFIG)
+    assert provisioned.slug == added_answer(kind).get("slug", "")
+
+
+async def test_the_configuration_is_kept_as_it_came_and_out_of_sight() -> None:
+    answer = password_answer()
+    answer["config"]["new_key"] = 1
+    overrides = Overrides(mqtt_host="192.0.2.2")
+    async with serving(ScriptedApi(body=answer)) as server, client(server.url, overrides=overrides) as api:
+        provisioned = await api.provision(BY_PASSWORD)
+    assert json.loads(provisioned.config.reveal()) == answer["config"]
+    assert "correct-horse" not in repr(provisioned)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("damage", [{"device_id": None, "gateway_device_id": None}, {"device_id": "../x"}], ids=str)
+async def test_an_answer_without_a_device(kind: Kind, damage: dict[str, Any]) -> None:
+    arguments = replace(EVERY_ARGUMENT, kind=kind, gateway=PLACE if kind is Kind.GATEWAY else None)
+    async with serving(ScriptedApi(body=added_answer(kind) | damage)) as server, client(server.url) as api:
         with pytest.raises(UcmError) as caught:
-            await api.provision(replace(ARGUMENTS, kind="toaster"))
-    assert caught.value.code is Code.PRODUCT_UNSUPPORTED
-    assert server.requests == []
+            await api.provision(arguments)
+    assert caught.value.code is Code.API_ANSWER_INVALID
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+async def test_renames_a_device() -> None:
+    async with serving(ScriptedApi(body=device_answer(slug="boiler-1"))) as server, client(server.url) as api:
+        device = await api.rename(DEVICE_ID, slug="boiler-1")
+    (request,) = server.requests
+    assert (request.method, request.path_qs) == ("PATCH", f"/v3/devices/{DEVICE_ID}")
+    assert json.loads(server.bodies[0]) == {"name": None, "slug": "boiler-1"}  # null leaves a name as it is
+    assert device.slug == "boiler-1"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, Code.API_REJECTED),
+        (403, Code.API_REJECTED),
+        (404, Code.API_NOT_FOUND),
+        (409, Code.API_CONFLICT),
+        (500, Code.API_FAILED),
+    ],
+)
+async def test_a_right_that_the_token_lacks_pauses_nobody(status: int, code: Code) -> None:
+    async with serving(ScriptedApi(status=status, body=ENVELOPE)) as server, client(server.url) as api:
+        with pytest.raises(UcmError, match="Access") as caught:
+            await api.rename(DEVICE_ID, slug="boiler-1")
+    assert caught.value.code is code
 
 
 # ---- refusals ------------------------------------------------------------------------------------
