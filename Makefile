@@ -29,7 +29,7 @@ demo: .venv/.demo
 ifneq ($(TEST_TIER),unit)
 test: system-packages
 endif
-test: .venv/.dev .venv/oracle/requirements.txt
+test: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.txt
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(TEST_ARGS)
 
 lint: .venv/.dev
@@ -39,7 +39,7 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 # Daemons in processes of their own are measured too, but for those that are killed.
-coverage: .venv/.dev .venv/oracle/requirements.txt system-packages
+coverage: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.txt system-packages
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(TEST_ARGS)
 	$(BIN)/coverage combine --quiet
@@ -56,7 +56,7 @@ lock: .venv/pyvenv.cfg
 	requirements/compile.sh $(BIN)/uv
 
 system-packages:
-	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto
+	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto curl
 
 clean:
 	rm -rf .venv .demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
@@ -72,6 +72,10 @@ clean:
 # Espressif's own client, which the tests hold against the simulated module.
 .venv/oracle/requirements.txt: requirements/oracle.txt .venv/pyvenv.cfg
 	@tools/install-oracle
+
+# The platform's own SDK and command line, which the tests hold against the site API.
+.venv/enapter/requirements.txt: requirements/enapter.txt .venv/pyvenv.cfg
+	@tools/install-enapter
 
 .venv/pyvenv.cfg:
 	@tools/make-venv
