@@ -28,6 +28,7 @@ class DemoModule:
     hardware_id: str
     name: str
     protocol: str
+    product: str
     model: str
     pop: str
     rssi_dbm: int
@@ -44,10 +45,12 @@ class Plant:
 
 
 def demo_modules() -> list[DemoModule]:
-    """Two modules on serial ports: one connects with a certificate, the other with a password."""
+    """Two modules on serial ports: an electrolyser, which connects with a certificate, and a UCM, with a password."""
     return [
-        DemoModule("C8795CBA5375484E829105E959663C8B", "Boiler room", "MQTTS", "ENP-RS485", _label(), -58),
-        DemoModule("0F4D7A1BB1E24C6AA2A59CA8D3E7F310", "Cooling loop", "MQTT", "ENP-RL6", _label(), -66),
+        DemoModule(
+            "BCC415CBA5375484E829105E959663C8B", "Electrolyser 1", "MQTTS", "ELECTROLYSER", "EL4.1", _label(), -58
+        ),
+        DemoModule("0F4D7A1BB1E24C6AA2A59CA8D3E7F310", "Cooling loop", "MQTT", "UCM", "ENP-RL6", _label(), -66),
     ]
 
 
@@ -89,7 +92,7 @@ async def plug_in(plant: Plant) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for number, module in enumerate(plant.modules):
             simulated = SerialModule(
-                Identity(hardware_id=module.hardware_id, pop=module.pop, model=module.model),
+                Identity(hardware_id=module.hardware_id, pop=module.pop, product=module.product, model=module.model),
                 state_file=plant.folder / f"module-{number}.flash",
                 link=plant.folder / f"ttyUCM{number}",
                 networks={WIFI_SSID: passphrase},
