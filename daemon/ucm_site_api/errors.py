@@ -63,8 +63,9 @@ def error_response(error: ApiError) -> web.Response:
 
 
 def invalid_field(path: str, message: str) -> ApiError:
-    """400 for one field of the body; `path` is a JSON path such as `$.name`."""
-    return ApiError(400, "invalid_request", message, {"path": path})
+    """400 for one field of the body; `path` is a JSON path such as `$.name`. Clients often show only the message."""
+    field = path.removeprefix("$").removeprefix(".")
+    return ApiError(400, "invalid_request", f"{field}: {message}" if field else message, {"path": path})
 
 
 def not_found(what: str, reference: str) -> ApiError:
