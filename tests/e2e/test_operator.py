@@ -99,7 +99,8 @@ async def test_a_module_of_another_box_is_taken_over_only_when_an_operator_says_
     theirs.mkdir()
     async with station.module() as module:
         async with station.daemon() as running:
-            await running.until(verified)
+            # Until the conversation is over, too: only then the module is free for another box.
+            await running.until(lambda view: verified(view) and view["activity"] is None)
         other = station_at(site, theirs)
         config = other.configure()
         config.write_text(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,10 @@ async def mosquitto_site(tmp_path: Path, **settings: Any) -> AsyncIterator[SiteA
 
 
 def _free_ports(count: int) -> list[int]:
-    bound = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in bound]
-    for one in bound:
-        one.close()
+    """Outside the range that the kernel takes for outgoing connections: mosquitto must find them free again."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
     return ports
