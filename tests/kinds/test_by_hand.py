@@ -197,6 +197,18 @@ async def test_a_call_under_way_is_cancelled(box: Station, platform: Platform) -
     assert (status, "was cancelled" in said) == (1, True)
 
 
+async def test_a_refused_token_pauses_the_order_and_a_good_one_lets_it_go_on(box: Station, platform: Platform) -> None:
+    platform.refused["vucm"] = (401, "invalid_header", "Authentication token is invalid.")
+    async with box.daemon(clock=FastClock(100.0)):
+        status, said = await provision(box, COMMANDS["vucm"])
+        assert (status, "API_UNAUTHORIZED" in said) == (5, True)
+        _, glance = await ucmctl(box.socket, "status")
+        assert "PAUSED" in glance
+        platform.refused.clear()
+        assert (await ended(box))["state"] == "done"
+    assert len(platform.devices) == 1
+
+
 async def test_a_master_may_be_called_what_it_is_called(box: Station, platform: Platform) -> None:
     async with box.daemon():
         await provision(box, f"link-slave --hardware-id {HARDWARE_ID} --name AO6 --master", "LINK 1")

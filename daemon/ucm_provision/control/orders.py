@@ -75,7 +75,7 @@ _ALLOWED: dict[Kind, frozenset[str]] = {
     Kind.LINK_SLAVE: frozenset({"site_id"}),
     Kind.STANDALONE: frozenset({"site_id", "slug"}),
     Kind.LUA_DEVICE: frozenset({"slug"}),
-    Kind.GATEWAY: frozenset({"site_id", "name"}),
+    Kind.GATEWAY: frozenset({"site_id"}),
 }
 
 
@@ -126,7 +126,7 @@ class OrderRoutes:
             kind=asked.kind,
             hardware_id=_hardware_id(asked.hardware_id) if asked.hardware_id else "",
             site_id=asked.site_id or "",
-            name=asked.name or "",
+            name=asked.name or (gateway.name if gateway else ""),
             protocol=protocol if asked.kind in WITH_CONFIG and asked.kind is not Kind.GATEWAY else None,
             device_type=asked.device_type,
             master_device_id=self._device_id(asked.master) if asked.master else "",

@@ -13,6 +13,7 @@ from ucm_provision.core.errors import FAILURES, Code, Disposition
 from ucm_provision.core.events import (
     Absorbed,
     Adopted,
+    Announced,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -27,10 +28,14 @@ from ucm_provision.core.events import (
     PushIntended,
     PushIntent,
     Seen,
+    SlaveAdded,
+    SlaveArgumentsFixed,
+    SlugSet,
     Verified,
+    Warned,
 )
 from ucm_provision.core.kinds import Kind
-from ucm_provision.core.machine import Action, Hold, Milestone, Session, Waits, clamp, evolve, next_action
+from ucm_provision.core.machine import Action, Hold, Milestone, Session, Slave, Waits, clamp, evolve, next_action
 from ucm_provision.core.model import (
     Carrier,
     Endpoint,
@@ -90,6 +95,53 @@ def test_the_chain_goes_from_seen_to_verified() -> None:
     assert actions[0] is Action.IDENTIFY
     assert (session.milestone, session.generation, session.warnings) == (Milestone.VERIFIED, 1, ("a warning",))
     assert session.evidence == EVIDENCE
+
+
+MASTER = replace(ARGUMENTS, kind=Kind.LINK_MASTER, protocol=None)
+SLAVE = ProvisionArguments(Kind.LINK_SLAVE, "A" * 32, "site-1", "Outputs", master_device_id="device-1")
+WITH_SLAVE: list[Event] = [
+    Identified(IDENTITY),
+    ArgumentsFixed(MASTER),
+    DeviceAdded("device-1", ""),
+    SlaveArgumentsFixed(SLAVE, "ENP-AO6"),
+    SlaveAdded(SLAVE.hardware_id, "device-2"),
+]
+
+
+def test_what_is_not_configured_is_confirmed_instead_of_pushed() -> None:
+    session = after(*WITH_SLAVE)
+    assert next_action(session, 2.0) is Action.CONFIRM
+    assert session.slaves == (Slave(SLAVE, "ENP-AO6", "device-2"),)
+    assert next_action(evolve(session, Verified(EVIDENCE), session_id="s", at=3.0), 4.0) is None
+
+
+def test_a_device_that_is_not_recorded_is_added_again_with_the_same_arguments() -> None:
+    session = after(*WITH_SLAVE, Failed(Code.NOT_RECORDED))
+    assert (session.milestone, session.arguments, session.device_id, session.slaves) == (
+        Milestone.IDENTIFIED,
+        MASTER,
+        "",
+        (),
+    )
+
+
+def test_a_refused_slave_may_be_asked_for_anew_and_an_added_one_stays() -> None:
+    refused = SlaveArgumentsFixed(replace(SLAVE, hardware_id="B" * 32), "ENP-AI6")
+    session = after(*WITH_SLAVE, refused, Failed(Code.API_REJECTED))
+    assert [slave.device_id for slave in session.slaves] == ["device-2"]
+    assert session.arguments == MASTER
+
+
+def test_slaves_belong_to_their_master_s_device() -> None:
+    assert len(after(*WITH_SLAVE, DeviceAdded("device-1", "")).slaves) == 1
+    assert after(*WITH_SLAVE, DeviceAdded("device-9", "")).slaves == ()
+
+
+def test_a_warning_is_told_once_and_an_unproved_name_is_only_that() -> None:
+    session = after(Announced(HARDWARE_ID), *CHAIN[:4], Warned("The slug stays."), Warned("The slug stays."))
+    assert session.warnings == ("a warning", "The slug stays.")
+    assert (session.announced_id, after(Announced(HARDWARE_ID)).hardware_id) == (HARDWARE_ID, None)
+    assert after(*CHAIN[:3], SlugSet("boiler-1")).slug == "boiler-1"
 
 
 def test_a_session_begins_with_seen_and_only_once() -> None:
