@@ -82,19 +82,25 @@ class ProvisionLua(Struct, frozen=True):
     slug: SlugWish | None = None
 
 
-class Position(Struct, frozen=True):
-    """Degrees. The platform's documentation has texts in one place and numbers in another."""
+# The platform's documentation has texts in one place and numbers in another.
+_DEGREES = r"^-?[0-9]{1,3}(\.[0-9]{1,20})?$"
+Latitude = Annotated[float, Meta(ge=-90, le=90)] | Annotated[str, Meta(pattern=_DEGREES)]
+Longitude = Annotated[float, Meta(ge=-180, le=180)] | Annotated[str, Meta(pattern=_DEGREES)]
 
-    latitude: float | str
-    longitude: float | str
+
+class Position(Struct, frozen=True):
+    """Degrees."""
+
+    latitude: Latitude
+    longitude: Longitude
 
 
 class LocationWish(Struct, frozen=True):
     """Where a site is, as clients send it: with a name, and at times without coordinates."""
 
     name: str | None = None
-    latitude: float | str | None = None
-    longitude: float | str | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
 
 
 class ProvisionGateway(Struct, frozen=True):
