@@ -32,6 +32,7 @@ class Code(StrEnum):
     LINK_SILENT = "link_silent"
     LINK_GARBAGE = "link_garbage"
     LINK_BROKEN = "link_broken"
+    LINK_LOST = "link_lost"
     LINK_INSECURE = "link_insecure"
     POP_MISSING = "pop_missing"
     POP_WRONG = "pop_wrong"
@@ -42,6 +43,7 @@ class Code(StrEnum):
     MODULE_CONFLICT = "module_conflict"
     MODULE_REFUSED = "module_refused"
     MANAGED_ELSEWHERE = "managed_elsewhere"
+    APPROVAL_NEEDED = "approval_needed"
     # the provisioning API
     API_UNREACHABLE = "api_unreachable"
     API_TLS = "api_tls"
@@ -181,6 +183,10 @@ FAILURES: dict[Code, Failure] = {
         _UNANSWERED_OPENS,
     ),
     Code.LINK_BROKEN: _retry("The conversation with the module broke off. The daemon starts a fresh one by itself."),
+    Code.LINK_LOST: _retry(
+        "The module ended the conversation over the LAN: it serves one client at a time, and another tool may keep "
+        "talking to it. The daemon tries again by itself; close the other tool, or use a USB cable."
+    ),
     Code.LINK_INSECURE: _operator(
         "The module offers only an older, insecure link. Nothing secret was sent. Update its firmware: "
         "security version 2 with patch 1 or newer is needed."
@@ -213,6 +219,10 @@ FAILURES: dict[Code, Failure] = {
     ),
     Code.MANAGED_ELSEWHERE: _operator(
         "The module was configured by another box for a device that this site does not know. It was not touched."
+    ),
+    Code.APPROVAL_NEEDED: _operator(
+        "The module waits for your approval, as the site's policy says. Nothing was sent to it. Approve it with ucmctl "
+        "approve, or list it in the manifest with its proof of possession."
     ),
     Code.API_UNREACHABLE: _retry(
         "The provisioning API cannot be reached. The module was not touched. Check api.url and the network; "

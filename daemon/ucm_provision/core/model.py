@@ -41,27 +41,59 @@ class Product(StrEnum):
 
 
 class Carrier(StrEnum):
+    """What the device link runs over: a serial line, or HTTP on the LAN."""
+
     SERIAL = "serial"
+    HTTP = "http"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a module may be reached.
 
-    ``key`` names this very appearance of it: the same address with another key is a new plug.
+    A serial port's ``address`` is its name in /dev, and ``key`` names this very appearance of it: the same
+    address with another key is a new plug. On the LAN ``address`` is the instance name that the module
+    announces itself under, and ``key`` stays the same for as long as the module does.
+
+    Attributes:
+        routes: On the LAN, the likeliest first: ``host:port`` with an IPv4 address, or with an IPv6 address in
+            brackets, with its zone if it is link-local. They change while the endpoint stays the same.
     """
 
     carrier: Carrier
     address: str
     key: str
+    routes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A hint that a module may be (or no longer is) reachable. Never a proof of who it is."""
+    """A hint that a module may be (or no longer is) reachable. Never a proof of who it is.
+
+    Attributes:
+        announced_id: The hardware id that stands in the announcement, in normal form; empty on a serial port,
+            where nothing is announced. It only says which proof of possession to try.
+    """
 
     endpoint: Endpoint
     present: bool
+    announced_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySighting:
+    """A Gateway's provisioning API, as seen on the LAN. Never trusted before an operator has accepted it.
+
+    Attributes:
+        name: The service's instance name; hostile text, bounded and printable.
+        host: The host name without a trailing dot, e.g. ``enapter-gateway.local``.
+        addresses: IP addresses as text, link-local ones with their zone.
+    """
+
+    name: str
+    host: str
+    port: int
+    addresses: tuple[str, ...]
 
 
 # ---- what a module says over the device link -----------------------------------------------------

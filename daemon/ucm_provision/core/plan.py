@@ -33,6 +33,21 @@ class ExpectedKind(StrEnum):
     LINK_SLAVE = "link_slave"
 
 
+class UsbPolicy(StrEnum):
+    """Which modules on cables are provisioned without an operator's approval."""
+
+    AUTO = "auto"  # all whose proof of possession is known: a cable is a person's hand
+    LISTED = "listed"  # those that the manifest lists
+    ASK = "ask"  # none
+
+
+class LanPolicy(StrEnum):
+    """Which modules on the LAN are spoken to without an operator's approval."""
+
+    LISTED = "listed"  # those that the manifest lists with a proof of possession of their own
+    ASK = "ask"  # none
+
+
 @dataclass(frozen=True, slots=True)
 class ExpectedModule:
     """One line of the manifest. Empty or None: as the site's defaults say.

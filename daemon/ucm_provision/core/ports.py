@@ -133,6 +133,29 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+class EndpointCalls(Protocol):
+    """The HTTP side of one module on the LAN: one connection, and on it one protocomm session at a time."""
+
+    @property
+    def remote(self) -> str:
+        """``host:port`` of the route that is connected, or of the last one tried."""
+
+    async def call(self, endpoint: str, body: bytes, seconds: float) -> bytes:
+        """The body of the module's answer to ``POST /endpoint``. Never repeated by itself.
+
+        Raises:
+            UcmError: ``link_silent`` when nothing answers within ``seconds`` (connecting included),
+                ``link_garbage`` when what answers is no protocomm server, ``link_lost`` when the
+                connection broke after the request was sent: the session has ended then.
+        """
+
+    async def fresh_session(self) -> None:
+        """Forgets cookie and connection: the next call opens a session of its own."""
+
+    async def close(self) -> None:
+        """May be called twice; never raises UcmError."""
+
+
 class ByteStream(Protocol):
     """An open serial line. Opening it is the transport's, what the bytes mean the device link's.
 

@@ -24,6 +24,7 @@ from ucm_provision.core.model import (
     TimeSource,
     WifiNetwork,
 )
+from ucm_provision.core.plan import LanPolicy, UsbPolicy
 from ucm_provision.core.secret import Secret
 from ucm_provision.host.toml_lines import line_of, parse_path
 
@@ -69,8 +70,14 @@ class UsbSection(_Section, frozen=True):
     baud: Annotated[int, msgspec.Meta(ge=9600, le=4_000_000)] = 115200
 
 
+class LanSection(_Section, frozen=True):
+    mdns: bool = True
+    interfaces: list[str] = []
+
+
 class LinkSection(_Section, frozen=True):
     site_pop_file: str = ""
+    lan_site_pop: bool = False
 
 
 class WifiSection(_Section, frozen=True):
@@ -82,6 +89,8 @@ class WifiSection(_Section, frozen=True):
 class PolicySection(_Section, frozen=True):
     protocol: MqttProtocol = MqttProtocol.MQTTS
     check: Literal["strict", "warn"] = "strict"
+    usb: UsbPolicy = UsbPolicy.AUTO
+    lan: LanPolicy = LanPolicy.LISTED
     trial_s: TrialSeconds = policy.TRIAL_DEFAULT
 
 
@@ -117,6 +126,7 @@ class Config(_Section, frozen=True):
     api: ApiSection = ApiSection()
     broker: BrokerSection = BrokerSection()
     usb: UsbSection = UsbSection()
+    lan: LanSection = LanSection()
     link: LinkSection = LinkSection()
     wifi: Networks = []
     policy: PolicySection = PolicySection()
