@@ -30,7 +30,7 @@ from ucm_provision.discovery.ports import watching
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.blueprints import Blueprints
 from ucm_provision.engine.feed import Feed
-from ucm_provision.engine.gate import ApiGate, Pause
+from ucm_provision.engine.gate import ApiGate, PatientApi, Pause
 from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.order_book import OrderBook
 from ucm_provision.engine.order_steps import ProvisionSteps, ReplacementSteps
@@ -79,9 +79,9 @@ class Daemon:
         self.feed = Feed()
         self.record = Record(journal, self.feed, clock)
         gate = ApiGate(site.api, clock)
-        site = replace(site, api=gate)
+        site = replace(site, api=PatientApi(gate, clock))
         proofs = Proofs(site.plan)
-        self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, clock)
+        self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, site.plan, clock)
         self.operator = Operator(self.record, self._supervisor, proofs)
         self._book = OrderBook(journal, clock)
         self._orders = Orders(
@@ -186,6 +186,9 @@ def _plan(settings: config.Configuration, expected: ExpectedModules) -> SitePlan
         wifi=settings.wifi(),
         trial_s=values.policy.trial_s,
         site_pop=settings.site_pop(),
+        lan_site_pop=values.link.lan_site_pop,
+        usb=values.policy.usb,
+        lan=values.policy.lan,
         expected=expected,
     )
 

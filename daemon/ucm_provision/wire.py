@@ -55,11 +55,15 @@ class AttachedView(TypedDict):
 class ModuleView(TypedDict):
     """One module, or one endpoint whose module is not known yet (``hardware_id`` null).
 
-    ``announced_id``: who the module at such an endpoint says it is, unproved.
+    ``endpoint``: a port, or the name under which a module announces itself on the LAN; ``carrier`` tells which,
+    ``routes`` the module's present addresses there, ``host:port`` each. ``announced_id``: who the module at an
+    endpoint that is not known yet says it is, unproved.
     """
 
     session: str
     endpoint: str
+    carrier: Literal["serial", "http"]
+    routes: list[str]
     present: bool
     hardware_id: str | None
     product: str | None

@@ -45,6 +45,8 @@ class Code(StrEnum):
     MANAGED_ELSEWHERE = "managed_elsewhere"
     APPROVAL_NEEDED = "approval_needed"
     # the provisioning API
+    API_NOT_CHOSEN = "api_not_chosen"
+    API_ORIGIN_CHANGED = "api_origin_changed"
     API_UNREACHABLE = "api_unreachable"
     API_TLS = "api_tls"
     API_UNAUTHORIZED = "api_unauthorized"
@@ -94,6 +96,8 @@ class Code(StrEnum):
     ALREADY_RUNNING = "already_running"
     CONTROL_UNUSABLE = "control_unusable"
     DAEMON_UNREACHABLE = "daemon_unreachable"
+    GATEWAY_UNKNOWN = "gateway_unknown"
+    GATEWAY_REFUSED = "gateway_refused"
     MODULE_UNKNOWN = "module_unknown"
     MODULE_AMBIGUOUS = "module_ambiguous"
     MODULE_AT_WORK = "module_at_work"
@@ -223,6 +227,14 @@ FAILURES: dict[Code, Failure] = {
     Code.APPROVAL_NEEDED: _operator(
         "The module waits for your approval, as the site's policy says. Nothing was sent to it. Approve it with ucmctl "
         "approve, or list it in the manifest with its proof of possession."
+    ),
+    Code.API_NOT_CHOSEN: _retry(
+        "No provisioning API has been chosen yet. The module was not touched. ucmctl api show lists the Gateways that "
+        "were seen on the LAN, ucmctl api accept chooses one; the modules then go on by themselves."
+    ),
+    Code.API_ORIGIN_CHANGED: _operator(
+        "The module's device belongs to another provisioning API than the present one. The module was not touched. Set "
+        "api.url back, or provision the module here with ucmctl reprovision."
     ),
     Code.API_UNREACHABLE: _retry(
         "The provisioning API cannot be reached. The module was not touched. Check api.url and the network; "
@@ -412,6 +424,18 @@ FAILURES: dict[Code, Failure] = {
         Exit.UNAVAILABLE,
         "The daemon does not answer on its control socket. Check that ucm-provisiond runs and that you may open the "
         "socket.",
+    ),
+    Code.GATEWAY_UNKNOWN: Failure(
+        Disposition.REJECT,
+        404,
+        Exit.NOT_FOUND,
+        "No such Gateway is seen on the LAN. ucmctl api show lists those that are.",
+    ),
+    Code.GATEWAY_REFUSED: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "The Gateway was not accepted, and nothing was changed. The detail says why.",
     ),
     Code.MODULE_UNKNOWN: Failure(
         Disposition.REJECT, 404, Exit.NOT_FOUND, "No module of that name, slug or hardware id is known here."

@@ -29,9 +29,10 @@ class PushIntent:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Something appeared that may be a module."""
+    """Something appeared that may be a module. ``announced_id``: who it says it is, where it says so."""
 
     endpoint: Endpoint
+    announced_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,13 @@ class Announced:
 
 
 @dataclass(frozen=True, slots=True)
+class Approved:
+    """An operator said that the module may be provisioned, whatever the site's policy."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Identified:
     identity: Identity
 
@@ -62,10 +70,11 @@ class ArgumentsFixed:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAdded:
-    """The API answered with the module's device."""
+    """The API answered with the module's device. ``origin``: which API, by scheme, host and port."""
 
     device_id: str
     slug: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,7 @@ class Adopted:
     slug: str
     generation: int
     owner: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +186,7 @@ Event = (
     Seen
     | Moved
     | Announced
+    | Approved
     | Identified
     | ArgumentsFixed
     | DeviceAdded
@@ -201,6 +212,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         Seen,
         Moved,
         Announced,
+        Approved,
         Identified,
         ArgumentsFixed,
         DeviceAdded,

@@ -16,6 +16,7 @@ from ucm_provision.core.events import (
     Absorbed,
     Adopted,
     Announced,
+    Approved,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -110,6 +111,8 @@ class Session:
         announced_id: Who the module says it is, as long as it has not proved it.
         slaves: The LINK slaves behind the module.
         renew: An operator wants the module provisioned anew, whatever it holds.
+        approved: An operator said yes to it, whatever the site's policy.
+        origin: The provisioning API that knows its device, by scheme, host and port.
     """
 
     id: str
@@ -136,6 +139,8 @@ class Session:
     absorbed_into: str = ""
     announced_id: str = ""
     slaves: tuple[Slave, ...] = ()
+    approved: bool = False
+    origin: str = ""
 
     @property
     def hardware_id(self) -> str | None:
@@ -167,10 +172,10 @@ def evolve(session: Session | None, event: Event, *, session_id: str, at: float)
         raise ValueError(f"session {session_id} was seen already")
     if isinstance(event, Seen | ReprovisionAsked) and session is None:
         session = Session(id=session_id, endpoint=event.endpoint, seen_at=at, updated_at=at)
+        if isinstance(event, Seen):
+            return replace(session, announced_id=event.announced_id)
     if session is None:
         raise ValueError(f"session {session_id} cannot begin with {type(event).__name__}")
-    if isinstance(event, Seen):
-        return session
     return replace(_apply(session, event, at), updated_at=at)
 
 
@@ -184,6 +189,8 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return replace(session, hold=None)
         case Announced(hardware_id):
             return replace(session, announced_id=hardware_id)
+        case Approved():
+            return replace(session, approved=True, hold=None)
         case ReprovisionAsked(endpoint, identity):
             anew = Session(id=session.id, endpoint=endpoint, seen_at=session.seen_at, updated_at=at)
             return replace(anew, identity=identity, milestone=Milestone.IDENTIFIED, renew=True)
@@ -219,9 +226,9 @@ def _advance(session: Session, event: Event) -> Session:
 
 def _in_the_api(session: Session, event: Event) -> Session:
     match event:
-        case DeviceAdded(device_id, slug):
+        case DeviceAdded(device_id, slug, origin):
             slaves = session.slaves if device_id == session.device_id else ()  # they name their master's device
-            session = replace(session, device_id=device_id, slug=slug, slaves=slaves)
+            session = replace(session, device_id=device_id, slug=slug, slaves=slaves, origin=origin)
             return replace(session, milestone=Milestone.PROVISIONED)
         case SlaveArgumentsFixed() | SlaveAdded():
             return replace(session, slaves=_slaves_after(session.slaves, event))
@@ -242,7 +249,7 @@ def _slaves_after(slaves: tuple[Slave, ...], event: SlaveArgumentsFixed | SlaveA
 
 
 def _adopted(session: Session, event: Adopted) -> Session:
-    session = replace(session, adopted=True, managed_by=event.owner, milestone=Milestone.PUSHED)
+    session = replace(session, adopted=True, managed_by=event.owner, milestone=Milestone.PUSHED, origin=event.origin)
     return replace(session, device_id=event.device_id, slug=event.slug, generation=event.generation)
 
 
@@ -265,9 +272,15 @@ def _failed(session: Session, event: Failed, at: float) -> Session:
         return replace(session, milestone=Milestone.REJECTED, hold=Hold(Waits.OPERATOR, event.code, event.detail, None))
     again = failure.disposition in (Disposition.RETRY, Disposition.PAUSE_ALL)
     if again and (failure.tries is None or repeated < failure.tries):
-        wait = max(policy.backoff(attempt), min(event.retry_after or 0.0, policy.BACKOFF_LAST))
+        wait = _wait_after(event, attempt)
         return replace(session, hold=Hold(Waits.RETRY_AT, event.code, event.detail, at + wait))
     return replace(session, hold=Hold(Waits.OPERATOR, event.code, event.detail, None))
+
+
+def _wait_after(event: Failed, attempt: int) -> float:
+    """Seconds. A session that another client took away is tried again sooner: whoever ran it has drawn a delay."""
+    asked = min(event.retry_after or 0.0, policy.BACKOFF_LAST)
+    return asked if event.code is Code.LINK_LOST and asked else max(policy.backoff(attempt), asked)
 
 
 def _without_what_failed(session: Session, code: Code) -> Session:

@@ -66,6 +66,11 @@ class Endpoint:
     routes: tuple[str, ...] = field(default=(), compare=False)
 
 
+def lan_key(hardware_id: str) -> str:
+    """The key of the endpoint under which a module announces itself on the LAN."""
+    return f"lan:{hardware_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A hint that a module may be (or no longer is) reachable. Never a proof of who it is.

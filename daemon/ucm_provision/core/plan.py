@@ -10,7 +10,15 @@ from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Identity
 from ucm_provision.core.kinds import WITH_CONFIG, DeviceType, Kind
-from ucm_provision.core.model import Attached, MqttProtocol, Product, ProofOfPossession, ProvisionArguments, WifiNetwork
+from ucm_provision.core.model import (
+    Attached,
+    Carrier,
+    MqttProtocol,
+    Product,
+    ProofOfPossession,
+    ProvisionArguments,
+    WifiNetwork,
+)
 
 # By which call of the API each product is provisioned, and as which type of embedded device.
 _CALLS: dict[Product, tuple[Kind, DeviceType | None]] = {
@@ -77,6 +85,7 @@ class SitePlan:
         site_id: The API's site; None: the API's only one.
         site_pop: The proof of possession of modules that the manifest does not list.
         trial_s: How long a module may try its new configuration, in seconds.
+        lan_site_pop: The site's proof of possession may be tried on the LAN too.
     """
 
     box_id: str
@@ -85,12 +94,28 @@ class SitePlan:
     wifi: tuple[WifiNetwork, ...] = ()
     trial_s: int = policy.TRIAL_DEFAULT
     site_pop: ProofOfPossession | None = None
+    lan_site_pop: bool = False
+    usb: UsbPolicy = UsbPolicy.AUTO
+    lan: LanPolicy = LanPolicy.LISTED
     expected: Mapping[str, ExpectedModule] = field(default_factory=dict)
 
-    def pop_for(self, announced_id: str | None) -> ProofOfPossession | None:
-        """The proof of possession to try, first from the manifest, then the site's own (cables only)."""
+    def pop_for(self, announced_id: str | None, carrier: Carrier) -> ProofOfPossession | None:
+        """The proof of possession to try, first from the manifest, then the site's own (on cables, unless told)."""
         listed = self.expected.get(announced_id) if announced_id else None
-        return listed.pop if listed and listed.pop else self.site_pop
+        if listed and listed.pop:
+            return listed.pop
+        return self.site_pop if carrier is Carrier.SERIAL or self.lan_site_pop else None
+
+    def permits(self, hardware_id: str, carrier: Carrier) -> bool:
+        """Whether the module may be provisioned over this carrier without an operator's approval.
+
+        Over the LAN it may not even be spoken to before: anybody may announce himself there.
+        """
+        listed = hardware_id in self.expected
+        if carrier is Carrier.SERIAL:
+            return self.usb is UsbPolicy.AUTO or (self.usb is UsbPolicy.LISTED and listed)
+        known = self.pop_for(hardware_id, carrier) is not None
+        return self.lan is LanPolicy.LISTED and listed and known
 
     def listed(self, hardware_id: str) -> ExpectedModule:
         """The module's line of the manifest, or an empty one."""

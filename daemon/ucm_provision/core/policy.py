@@ -27,6 +27,14 @@ MAX_FRAME_LARGEST = 4096
 CHUNK_LARGEST = 2048
 FRAME_OVERHEAD = 96
 
+# ---- device link, LAN (hardware/link/SPEC.md, section 3.2) -----------------------------------------
+
+# Any client's request ends another's session. Two without a back-off never finish; with it, both soon do.
+LAN_LOST_FIRST = 0.5
+LAN_LOST_LAST = 8.0
+# A module that changes networks after Commit is met again sooner by waiting for the witness than by knocking.
+LAN_REJOIN_PATIENCE = 6.0
+
 # ---- the transaction -----------------------------------------------------------------------------
 
 RESERVE_SECONDS = 120
@@ -70,8 +78,14 @@ RESCAN_EVERY = 1.0
 UDEV_RESCAN_EVERY = 2.0
 # Some thousand events: a hub with all its modules is plugged in at once.
 UDEV_BUFFER = 1024 * 1024
-SIGHTINGS_KEPT = 1024
-SESSIONS_AT_ONCE = 16
+# For each kind of carrier.
+SIGHTINGS_KEPT = 4096
+# Each kind of carrier has slots of its own, so that no number of modules on the LAN keeps a cable waiting.
+CABLE_SESSIONS_AT_ONCE = 16
+LAN_SESSIONS_AT_ONCE = 64
+# Modules on the LAN that wait for approval are held in memory only, the latest of them.
+CANDIDATES_KEPT = 256
+API_CALLS_AT_ONCE = 8
 FEED_QUEUE = 1024
 # Often enough that a listener which has gone is noticed, seldom enough to cost nothing.
 FEED_HEARTBEAT = 15.0
@@ -86,12 +100,20 @@ ORDER_ANSWER_WAIT = 20.0
 # What ended is kept so that an operator can look it up; more of it than this helps nobody.
 ORDERS_KEPT = 1000
 PAUSE_ALL_SECONDS = 60.0
+# An API that is away is asked for again by one module alone, less and less often; then all go on.
+OUTAGE_PROBE_FIRST = 5.0
+OUTAGE_PROBE_LAST = 60.0
 STOP_DEADLINE = 5.0
 
 # ---- retries -------------------------------------------------------------------------------------
 
 BACKOFF_FIRST = 5.0
 BACKOFF_LAST = 600.0
+
+
+def lan_backoff(losses: int) -> float:
+    """The most to wait, in seconds, after the ``losses``-th lost session in a row (1, 2, …); jitter is the caller's."""
+    return float(min(LAN_LOST_FIRST * 2.0 ** (min(max(losses, 1), 16) - 1), LAN_LOST_LAST))
 
 
 def backoff(attempt: int) -> float:

@@ -37,6 +37,13 @@ class DeviceLink(Protocol):
     def announced_id(self) -> str | None:
         """The hardware id that the module announced before the handshake: a hint, not a proof."""
 
+    @property
+    def roams(self) -> bool:
+        """Whether the module leaves this session at Commit and has to be met again, as on the LAN.
+
+        Until it is there, each call raises the failure of its own attempt to meet it.
+        """
+
     async def info(self) -> ModuleInfo: ...
 
     async def reserve(self, owner: str, seconds: int) -> Reservation:
@@ -85,6 +92,10 @@ class DeviceLinks(Protocol):
 
 class ProvisioningApi(Protocol):
     """The platform's provisioning API. Raises UcmError with an ``api_…`` code."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what the token and every device's record belong to."""
 
     async def site_id(self) -> str:
         """The one site of this API (a Gateway has exactly one)."""

@@ -13,6 +13,7 @@ from ucm_provision.core.machine import Session
 from ucm_provision.core.model import Arrival, Connection, Device, ModuleInfo
 from ucm_provision.core.plan import SitePlan
 from ucm_provision.core.ports import BrokerCheck, Clock, DeviceLink, DeviceLinks, ProvisioningApi, Witness
+from ucm_provision.engine.locks import ModuleLock
 from ucm_provision.engine.record import Record
 from ucm_provision.wire import Step
 
@@ -82,8 +83,10 @@ class Attempt:
     reserved: ReservedModule
     work: Work
     stack: AsyncExitStack
+    lock: ModuleLock
     arrivals: AsyncIterator[Arrival] | None = None
     before: Device | None = None
+    committed: bool = False
 
     @property
     def hardware_id(self) -> str:
@@ -95,6 +98,10 @@ class Attempt:
 
     def show(self, step: Step, detail: str = "") -> None:
         self.record.busy(self.session.id, step, detail)
+
+    def give_way_to_cable(self) -> None:
+        """Ends a conversation over the LAN, by GiveWay, if a cable to the module waits. Not once it is written to."""
+        self.lock.give_way(self.session.endpoint.carrier)
 
     async def watch(self) -> AsyncIterator[Arrival]:
         """The module's messages at the broker, from the first call on."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import HoldCleared, ReprovisionAsked
+from ucm_provision.core.events import Approved, HoldCleared, ReprovisionAsked
 from ucm_provision.core.machine import Session, Waits
 from ucm_provision.core.model import ProofOfPossession
 from ucm_provision.engine.proofs import Proofs
@@ -22,31 +23,56 @@ class Operator:
         self._proofs = proofs
 
     async def retry(self, session_id: str, by: str) -> None:
-        """The module goes on now, whatever it waits for. Nothing happens to one that does not wait."""
+        """The module goes on now, whatever it waits for. Nothing happens to one that does not wait.
+
+        Raises:
+            UcmError: module_at_work, or approval_needed where only an approval helps.
+        """
         session = self._idle(session_id)
+        if session.hold is not None and session.hold.code is Code.APPROVAL_NEEDED:
+            raise UcmError(Code.APPROVAL_NEEDED, session.endpoint.address)
         if session.hold is not None and not session.milestone.ended:
             await self._record.add(session_id, HoldCleared(f"{by} asked"))
             self._supervisor.nudge()
 
     async def approve(self, session_id: str, proof: ProofOfPossession | None, by: str) -> None:
-        """As retry, with the proof of possession from the module's label, if one is given."""
+        """The module may be provisioned, with the proof of possession from its label if one is given."""
         session = self._idle(session_id)
         if proof is not None:
             self._proofs.learn(session, proof)
-        await self.retry(session_id, by)
+        if self._record.find(session_id) is None:
+            await self._record.admit(session, by)
+        elif not session.milestone.ended:
+            await self._record.add(session_id, Approved(by))
+        self._supervisor.nudge()
+
+    async def identify(self, session_id: str, seconds: int) -> None:
+        """Makes the module blink, 1 to 60 s.
+
+        Raises:
+            UcmError: module_at_work; approval_needed for one on the LAN that nobody has approved; device_gone;
+                module_refused by a module that has no lamp; or whatever the link fails with.
+        """
+        session = self._idle(session_id)
+        if self._record.find(session_id) is None:
+            raise UcmError(Code.APPROVAL_NEEDED, session.endpoint.address)
+        where = self._record.where(session)
+        if where is None:
+            raise UcmError(Code.DEVICE_GONE, session.endpoint.address)
+        await self._supervisor.blink(replace(session, endpoint=where), seconds)
 
     async def manifest_imported(self, by: str) -> None:
         """Lets those go on that waited for what a manifest may say."""
         for session in self._record.open_sessions():
             if not self._supervisor.works_on(session) and self._waited_for_the_manifest(session):
                 await self._record.add(session.id, HoldCleared(f"{by} imported a manifest"))
-        self._supervisor.nudge()
+        await self._supervisor.reconsider(f"{by} imported a manifest")
 
     def _waited_for_the_manifest(self, session: Session) -> bool:
         if session.hold is None or session.hold.waits is not Waits.OPERATOR:
             return False
         if session.hold.code is Code.POP_MISSING:
-            return self._proofs.lookup(session)(session.announced_id or None) is not None
+            return self._proofs.known(session)
         return session.hold.code is Code.KIND_MISMATCH
 
     async def reprovision(self, session_id: str, by: str) -> str:
@@ -59,7 +85,8 @@ class Operator:
         if session.identity is None:
             raise UcmError(Code.MODULE_NOT_IDENTIFIED, session.endpoint.address)
         working = secrets.token_hex(6) if session.milestone.ended else session_id
-        await self._record.add(working, ReprovisionAsked(session.endpoint, session.identity, by))
+        endpoint = self._record.where(session) or session.endpoint
+        await self._record.add(working, ReprovisionAsked(endpoint, session.identity, by))
         self._supervisor.nudge()
         return working
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.machine import Session
-from ucm_provision.core.model import ProofOfPossession
+from ucm_provision.core.model import Carrier, ProofOfPossession
 from ucm_provision.core.plan import SitePlan
 from ucm_provision.core.ports import PopLookup
 
@@ -26,10 +27,17 @@ class Proofs:
         def pop_for(announced_id: str | None) -> ProofOfPossession | None:
             if announced_id:
                 self._announced[session.id] = announced_id
-            typed = self._typed.get(session.id) or self._typed.get(session.hardware_id or announced_id or "")
-            return typed or self._plan.pop_for(announced_id)
+            carrier, expected = session.endpoint.carrier, session.hardware_id or session.announced_id
+            if carrier is Carrier.HTTP and announced_id not in (None, expected):
+                raise UcmError(Code.IDENTITY_MISMATCH, f"{announced_id} answers where {expected} was announced")
+            typed = self._typed.get(session.id) or self._typed.get(session.hardware_id or announced_id or expected)
+            return typed or self._plan.pop_for(announced_id or expected, carrier)
 
         return pop_for
+
+    def known(self, session: Session) -> bool:
+        """Whether there is anything to try at an endpoint that has said who it is."""
+        return self.lookup(session)(session.announced_id or None) is not None
 
     def announced(self, session_id: str) -> str:
         """Who the module at an endpoint said it is, in the last conversation about the session; or nothing."""

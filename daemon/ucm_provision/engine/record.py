@@ -4,51 +4,126 @@ from __future__ import annotations
 
 import secrets
 
-from ucm_provision.core.events import Event, Seen
+from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.events import Approved, Cancelled, Event, Seen
 from ucm_provision.core.machine import Session, clamp, evolve
-from ucm_provision.core.model import Endpoint
+from ucm_provision.core.model import Endpoint, lan_key
 from ucm_provision.core.ports import Clock
+from ucm_provision.engine.candidates import Candidates
 from ucm_provision.engine.feed import Feed
+from ucm_provision.engine.index import SessionIndex
 from ucm_provision.engine.ports import SessionJournal
 from ucm_provision.engine.views import module_view
 from ucm_provision.wire import ActivityView, ModuleView, Step
 
 
 class Record:
-    """Journal first, then memory, then the feed. One writer for each session at a time."""
+    """Journal first, then memory, then the feed. One writer for each session at a time.
+
+    Attributes:
+        present: The endpoints that are there now, by key.
+        candidates: Those on the LAN that wait for approval; the journal knows nothing of them.
+    """
 
     def __init__(self, journal: SessionJournal, feed: Feed, clock: Clock) -> None:
         self._journal = journal
         self._feed = feed
         self._clock = clock
-        self._sessions: dict[str, Session] = {}
+        self._index = SessionIndex()
         self._activities: dict[str, ActivityView] = {}
+        self._announced: dict[str, str] = {}
+        self._stirred: dict[str, None] = {}
+        self._touched: dict[str, None] = {}
         self.present: dict[str, Endpoint] = {}
+        self.candidates = Candidates()
 
     async def load(self) -> None:
         """Takes up what the journal holds, oldest change first."""
         now = self._clock.now()
-        self._sessions = {session.id: clamp(session, now) for session in await self._journal.sessions()}
+        self._index = SessionIndex(clamp(session, now) for session in await self._journal.sessions())
+        self._touched |= dict.fromkeys(session.id for session in self.open_sessions())
 
-    def appeared(self, endpoint: Endpoint) -> None:
+    # ---- what is there -------------------------------------------------------------------------------
+
+    def appeared(self, endpoint: Endpoint, announced_id: str = "") -> None:
+        """The endpoint is there, perhaps at other routes than before."""
         self.present[endpoint.key] = endpoint
-        self._publish_at(endpoint)
+        self._announced[endpoint.key] = announced_id
+        self._stir(endpoint)
 
     def vanished(self, endpoint: Endpoint) -> None:
         if self.present.pop(endpoint.key, None):
-            self._publish_at(endpoint)
+            self._announced.pop(endpoint.key, None)
+            self._stir(endpoint)
+
+    def announced_at(self, key: str) -> str:
+        """Who the module at an endpoint says it is on the LAN; nothing on a cable."""
+        return self._announced.get(key, "")
+
+    def where(self, session: Session) -> Endpoint | None:
+        """The endpoint at which the session's module is there now: its own one, or the module's on the LAN."""
+        own = self.present.get(session.endpoint.key)
+        return own or self.present.get(lan_key(session.hardware_id or session.announced_id))
+
+    def take_stirred(self) -> list[str]:
+        """The keys of the endpoints at which something has changed since the last call."""
+        stirred, self._stirred = self._stirred, {}
+        return list(stirred)
+
+    def take_touched(self) -> list[Session]:
+        """The unfinished sessions about which something has changed since the last call."""
+        touched, self._touched = self._touched, {}
+        sessions = (self._index.get(session_id) for session_id in touched)
+        return [session for session in sessions if session and not session.milestone.ended]
+
+    def touch(self, session_id: str) -> None:
+        """The session is to be looked at, though nothing about itself has changed."""
+        self._touched[session_id] = None
+
+    def _stir(self, endpoint: Endpoint) -> None:
+        self._stirred[endpoint.key] = None
+        for session in self._concerned(endpoint.key):
+            self.touch(session.id)
+            self._publish(session)
+
+    def _concerned(self, key: str) -> list[Session]:
+        """The sessions that an endpoint matters to: what was last there, and whoever it says it is."""
+        announced = self.announced_at(key) or key.removeprefix(lan_key(""))
+        found = (self._index.latest_at(key), self._index.latest_of(announced), *self._index.claiming(announced))
+        return list({session.id: session for session in found if session}.values())
+
+    # ---- sessions ------------------------------------------------------------------------------------
 
     async def begin(self, endpoint: Endpoint) -> Session:
-        return await self.add(secrets.token_hex(6), Seen(endpoint))
+        return await self.add(secrets.token_hex(6), Seen(endpoint, self.announced_at(endpoint.key)))
+
+    def propose(self, endpoint: Endpoint) -> None:
+        """Shows a module that an operator may approve. Nothing is journalled."""
+        announced = self.announced_at(endpoint.key)
+        candidate, displaced = self.candidates.add(endpoint, announced, self._clock.now())
+        for each in displaced:
+            self._publish_gone(each)
+        self._publish(candidate)
+
+    def withdraw(self, key: str) -> None:
+        """Forgets the candidate at the endpoint, if there is one."""
+        if candidate := self.candidates.drop(key):
+            self._publish_gone(candidate)
+
+    async def admit(self, candidate: Session, by: str) -> Session:
+        """The candidate becomes a session. Raises UcmError(module_unknown) if it has vanished."""
+        if self.candidates.drop(candidate.endpoint.key) is None:
+            raise UcmError(Code.MODULE_UNKNOWN, candidate.endpoint.address)
+        await self.add(candidate.id, Seen(candidate.endpoint, candidate.announced_id))
+        return await self.add(candidate.id, Approved(by))
 
     async def add(self, session_id: str, event: Event) -> Session:
         """Journals the event; returns the session after it."""
         at = self._clock.now()
-        session = evolve(self._sessions.get(session_id), event, session_id=session_id, at=at)
+        session = evolve(self._index.get(session_id), event, session_id=session_id, at=at)
         await self._journal.append(session, event, at)
-        # Re-inserted, so that the order stays that of the latest change, as in the journal.
-        self._sessions.pop(session_id, None)
-        self._sessions[session_id] = session
+        self._index.put(session)
+        self.touch(session_id)
         self._publish(session)
         return session
 
@@ -57,56 +132,60 @@ class Record:
         activity = ActivityView(step=step, detail=detail)
         if self._activities.get(session_id) != activity:
             self._activities[session_id] = activity
-            self._publish(self._sessions[session_id])
+            self._publish(self._index[session_id])
 
     def idle(self, session_id: str) -> None:
         if self._activities.pop(session_id, None):
-            self._publish(self._sessions[session_id])
+            self._publish(self._index[session_id])
 
     def session(self, session_id: str) -> Session:
-        return self._sessions[session_id]
+        """The session, or the candidate, of that id."""
+        return self._index.get(session_id) or self.candidates.get(session_id) or self._index[session_id]
+
+    def find(self, session_id: str) -> Session | None:
+        return self._index.get(session_id)
 
     def sessions(self) -> list[Session]:
         """Every session, oldest change first."""
-        return list(self._sessions.values())
+        return self._index.all()
 
     def open_sessions(self) -> list[Session]:
-        return [session for session in self._sessions.values() if not session.milestone.ended]
+        return self._index.open()
 
-    def open_for(self, hardware_id: str, *, other_than: str) -> Session | None:
-        """The unfinished session of a module, if another than the given one is."""
-        for session in self.open_sessions():
-            if session.hardware_id == hardware_id and session.id != other_than:
-                return session
-        return None
+    def claiming(self, hardware_id: str, *, other_than: str) -> list[Session]:
+        """The unfinished sessions of a module, or of an endpoint that only says it is that module."""
+        return [session for session in self._index.claiming(hardware_id) if session.id != other_than]
 
     def latest_of(self, hardware_id: str) -> Session | None:
         """A module's latest session."""
-        return next((s for s in reversed(self._sessions.values()) if s.hardware_id == hardware_id), None)
+        return self._index.latest_of(hardware_id)
+
+    def origin_of(self, hardware_id: str) -> str:
+        """The provisioning API that was last known to have the module's device, or nothing."""
+        return self._index.origin_of(hardware_id)
 
     def latest_at(self, key: str) -> Session | None:
         """The session that last had to do with an endpoint, even if its module was met elsewhere since."""
-        for session in reversed(self._sessions.values()):
-            if not session.absorbed_into and key in (session.endpoint.key, *session.formerly):
-                return session
-        return None
+        return self._index.latest_at(key)
+
+    # ---- what is shown -------------------------------------------------------------------------------
 
     def views(self) -> list[ModuleView]:
         """One view for each known module (its latest session) and each endpoint not yet identified."""
         latest: dict[str, Session] = {}
-        for session in self._sessions.values():
+        for session in self._index.all():
             if session.hardware_id or not session.milestone.ended:
                 latest[session.hardware_id or session.id] = session
-        return [self.view(session) for session in latest.values() if not session.absorbed_into]
+        shown = [session for session in latest.values() if not session.absorbed_into]
+        return [self.view(session) for session in (*shown, *self.candidates.all())]
 
     def view(self, session: Session) -> ModuleView:
-        return module_view(
-            session, present=session.endpoint.key in self.present, activity=self._activities.get(session.id)
-        )
-
-    def _publish_at(self, endpoint: Endpoint) -> None:
-        if session := self.latest_at(endpoint.key):
-            self._publish(session)
+        return module_view(session, where=self.where(session), activity=self._activities.get(session.id))
 
     def _publish(self, session: Session) -> None:
         self._feed.publish(self.view(session))
+
+    def _publish_gone(self, candidate: Session) -> None:
+        """Ends a candidate for whoever watches."""
+        why = Cancelled("gone before it was approved")
+        self._publish(evolve(candidate, why, session_id=candidate.id, at=self._clock.now()))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from random import SystemRandom
 
 import structlog
 
+from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, Disposition, UcmError
 from ucm_provision.core.events import Absorbed, Announced, Failed, Moved
 from ucm_provision.core.machine import Session, next_action
-from ucm_provision.core.model import ModuleInfo
+from ucm_provision.core.model import Carrier, ModuleInfo
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.attempt import Attempt, ReservedModule, Site, Work
+from ucm_provision.engine.locks import GiveWay, ModuleLock
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.steps import STEPS, identify
@@ -24,8 +26,18 @@ log = structlog.get_logger()
 
 # After these the credentials in memory may still be pushed; after any other failure they are dropped.
 _RESUMABLE = frozenset(
-    {Code.DEVICE_GONE, Code.LINK_SILENT, Code.LINK_GARBAGE, Code.LINK_BROKEN, Code.PORT_BUSY, Code.MODULE_BUSY}
+    {
+        Code.DEVICE_GONE,
+        Code.LINK_SILENT,
+        Code.LINK_GARBAGE,
+        Code.LINK_BROKEN,
+        Code.LINK_LOST,
+        Code.PORT_BUSY,
+        Code.MODULE_BUSY,
+    }
 )
+
+_random = SystemRandom()
 
 
 class SessionRunner:
@@ -36,7 +48,7 @@ class SessionRunner:
         self._record = record
         self._proofs = proofs
         self._works: dict[str, Work] = defaultdict(Work)
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: dict[str, ModuleLock] = defaultdict(ModuleLock)
         self._claimed: Counter[str] = Counter()
 
     def works_on(self, session_id: str) -> bool:
@@ -58,6 +70,7 @@ class SessionRunner:
             if not self._claimed[session_id]:
                 del self._claimed[session_id]
                 self._record.idle(session_id)
+                self._record.touch(session_id)
 
     async def _guard(self, session_id: str, work: Awaitable[UcmError | None]) -> UcmError | None:
         """Turns whatever ends the work into a journalled failure of the session."""
@@ -71,24 +84,46 @@ class SessionRunner:
         await self._fail(session_id, failure)
         return failure
 
+    async def blink(self, session: Session, seconds: int) -> None:
+        """Makes the module at the session's endpoint show itself, 1 to 60 s. Nothing of it is journalled."""
+        with self._claim(session.id):
+            async with self._met(session) as (link, _):
+                await link.identify(seconds)
+
     async def _converse(self, session_id: str) -> UcmError | None:
         session = self._record.session(session_id)
         self._record.busy(session_id, "identify")
+        async with self._met(session) as (link, info):
+            if self._goes_on_elsewhere(session):
+                return None
+            session = await self._whose(session, info)
+            with self._claim(session.id):
+                return await self._guard(session.id, self._work_on(session, link, info))
+
+    @asynccontextmanager
+    async def _met(self, session: Session) -> AsyncIterator[tuple[DeviceLink, ModuleInfo]]:
+        """A secure session with the module at the session's endpoint, and the module to ourselves."""
         async with self._site.links.dial(session.endpoint, self._proofs.lookup(session)) as link:
-            hardware_id = (await link.info()).hardware_id
-            self._proofs.proved(session, hardware_id)
+            info = await link.info()
+            self._check_identity(session, info)
+            self._proofs.proved(session, info.hardware_id)
             # One module has one lock: what its last conversation ended with is journalled before the next begins.
-            async with self._locks[hardware_id]:
-                info = await link.info()  # again: another conversation may have changed what the module holds
-                session = await self._whose(session, info)
-                with self._claim(session.id):
-                    return await self._guard(session.id, self._work_on(session, link, info))
+            async with self._locks[info.hardware_id].held(session.endpoint.carrier):
+                yield link, await link.info()  # again: another conversation may have changed what the module holds
+
+    def _goes_on_elsewhere(self, session: Session) -> bool:
+        """Whether another conversation has taken the session over, or ended it, while this one waited."""
+        now = self._record.session(session.id)
+        return now.milestone.ended or now.endpoint.key != session.endpoint.key
 
     async def _work_on(self, session: Session, link: DeviceLink, info: ModuleInfo) -> None:
         async with AsyncExitStack() as stack:
             attempt = self._attempt(session, link, info, stack)
             try:
                 await self._steps(attempt)
+            except GiveWay:
+                await attempt.reserved.release()
+                return
             except UcmError as error:
                 if error.failure.disposition is not Disposition.WAIT_DEVICE:
                     await attempt.reserved.release()  # nothing stays reserved while a session waits
@@ -96,11 +131,19 @@ class SessionRunner:
             await attempt.reserved.release()
         self._forget(session.id)
 
+    def _check_identity(self, session: Session, info: ModuleInfo) -> None:
+        announced = session.announced_id if session.endpoint.carrier is Carrier.HTTP else ""
+        expected = session.hardware_id or announced or info.hardware_id
+        if expected != info.hardware_id:
+            raise UcmError(Code.IDENTITY_MISMATCH, f"{info.hardware_id} answers where {expected} was expected")
+
     async def _whose(self, session: Session, info: ModuleInfo) -> Session:
         """The session that this module belongs to: its own unfinished one, if it came back elsewhere."""
-        if session.hardware_id not in (None, info.hardware_id):
-            raise UcmError(Code.IDENTITY_MISMATCH, f"{info.hardware_id} answers where {session.hardware_id} was")
-        unfinished = self._record.open_for(info.hardware_id, other_than=session.id)
+        others = self._record.claiming(info.hardware_id, other_than=session.id)
+        unfinished = next((other for other in others if other.identity), None)
+        for other in others:
+            if other.identity is None and other.endpoint.carrier is Carrier.HTTP:  # the LAN's hint of this very module
+                await self._record.add(other.id, Absorbed(unfinished.id if unfinished else session.id))
         if unfinished is None:
             return session
         await self._record.add(session.id, Absorbed(unfinished.id))
@@ -117,6 +160,7 @@ class SessionRunner:
             reserved=ReservedModule(link, site.plan.box_id, site.clock),
             work=self._works[session.id],
             stack=stack,
+            lock=self._locks[info.hardware_id],
         )
 
     async def _steps(self, attempt: Attempt) -> None:
@@ -140,7 +184,8 @@ class SessionRunner:
             )
             return
         await self._keep_announcement(session_id)
-        session = await self._record.add(session_id, Failed(error.code, error.detail, error.retry_after))
+        retry_after = error.retry_after if error.code is not Code.LINK_LOST else self._patience(session_id)
+        session = await self._record.add(session_id, Failed(error.code, error.detail, retry_after))
         if error.code not in _RESUMABLE or session.milestone.ended:
             self._forget(session_id)
         log.warning(
@@ -151,6 +196,12 @@ class SessionRunner:
             milestone=session.milestone.value,
             waits=session.hold.waits.value if session.hold else None,
         )
+
+    def _patience(self, session_id: str) -> float:
+        """Seconds before a lost session is tried again, drawn anew each time: two boxes must not keep step."""
+        session = self._record.session(session_id)
+        losses = session.repeated + 1 if session.last_code is Code.LINK_LOST else 1
+        return policy.lan_backoff(losses) * _random.uniform(0.5, 1.0)
 
     async def _keep_announcement(self, session_id: str) -> None:
         """Who an endpoint says it is helps whoever has to find its label."""

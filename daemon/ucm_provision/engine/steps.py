@@ -42,6 +42,17 @@ async def identify(attempt: Attempt) -> None:
     await _recognise_our_push(attempt)
     if attempt.session.milestone is Milestone.IDENTIFIED and not attempt.session.renew:
         await _adopt(attempt)
+    if attempt.session.milestone is Milestone.IDENTIFIED:
+        _demand_permission(attempt)
+
+
+def _demand_permission(attempt: Attempt) -> None:
+    """The site's policy may want an operator to say yes before a module gets anything from this box."""
+    session = attempt.session
+    if session.approved or session.renew:
+        return
+    if not attempt.site.plan.permits(attempt.hardware_id, session.endpoint.carrier):
+        raise UcmError(Code.APPROVAL_NEEDED)
 
 
 async def _recognise_our_push(attempt: Attempt) -> None:
@@ -86,9 +97,19 @@ async def _adopt(attempt: Attempt) -> None:
     site_id = await _site_id(attempt)
     device = await attempt.site.api.device(active.device_id)
     if device and _is_its_device(device, attempt.hardware_id, site_id):
-        await attempt.note(Adopted(device.id, device.slug, active.generation, active.owner))
+        origin = attempt.site.api.origin
+        await attempt.note(Adopted(device.id, device.slug, active.generation, active.owner, origin))
     elif active.owner != attempt.site.plan.box_id:
         raise UcmError(Code.MANAGED_ELSEWHERE, f'configured by "{active.owner}"')
+    else:
+        _demand_same_origin(attempt)
+
+
+def _demand_same_origin(attempt: Attempt) -> None:
+    """A module never changes from one provisioning API to another unless an operator says so."""
+    before, origin = attempt.record.origin_of(attempt.hardware_id), attempt.site.api.origin
+    if before and before != origin and not attempt.session.renew:
+        raise UcmError(Code.API_ORIGIN_CHANGED, f"{before}, now {origin}")
 
 
 def _is_its_device(device: Device, hardware_id: str, site_id: str) -> bool:
@@ -105,6 +126,8 @@ async def _site_id(attempt: Attempt) -> str:
 async def provision(attempt: Attempt) -> None:
     """Asks the API for the module's device and credentials, under a reservation of the module."""
     attempt.show("provision")
+    attempt.give_way_to_cable()
+    _demand_same_origin(attempt)
     await _reserve(attempt)
     if attempt.session.arguments is None:
         identity = attempt.session.identity
@@ -115,7 +138,7 @@ async def provision(attempt: Attempt) -> None:
     answer = await attempt.site.api.provision(arguments)
     attempt.work.connection, attempt.work.checked, attempt.work.payload = answer.connection, False, b""
     if (attempt.session.device_id, attempt.session.milestone) != (answer.device_id, Milestone.PROVISIONED):
-        await attempt.note(DeviceAdded(answer.device_id, answer.slug))
+        await attempt.note(DeviceAdded(answer.device_id, answer.slug, attempt.site.api.origin))
 
 
 async def _reserve(attempt: Attempt) -> None:
@@ -136,8 +159,10 @@ async def push(attempt: Attempt) -> None:
     connection = attempt.work.connection
     assert connection is not None, "provisioned just above"
     if not attempt.work.checked:
+        attempt.give_way_to_cable()
         await _check(attempt, connection)
         await give_wished_slug(attempt)
+    attempt.give_way_to_cable()
     if not attempt.work.payload:
         await _intend(attempt, connection)
     await _transfer(attempt)
@@ -188,6 +213,7 @@ async def _commit(attempt: Attempt) -> None:
     await attempt.reserved.hold(site.plan.trial_s + RESERVE_BEYOND_TRIAL)
     now_ms = int(site.clock.now() * 1000) if site.clock.synchronized() else 0
     generation = await attempt.link.commit(intent.transaction, trial_s=site.plan.trial_s, now_unix_ms=now_ms)
+    attempt.committed = True
     await attempt.note(Committed(generation))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from math import inf
+from typing import Any, TypeVar
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
@@ -12,6 +14,20 @@ from ucm_provision.core.events import Verified
 from ucm_provision.core.model import Arrival, Device, Evidence, LinkState, Phase, Reason, Source
 from ucm_provision.engine.attempt import Attempt
 from ucm_provision.engine.trial import failed_trial, trial_failure
+
+T = TypeVar("T")
+
+# After Commit a module on the LAN is away for a while, and somebody else may sit at its old address.
+_NOT_MET = frozenset(
+    {
+        Code.LINK_SILENT,
+        Code.LINK_GARBAGE,
+        Code.LINK_BROKEN,
+        Code.LINK_LOST,
+        Code.IDENTITY_MISMATCH,
+        Code.POP_WRONG,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +48,11 @@ async def verify(attempt: Attempt) -> None:
     """
     attempt.show("verify")
     arrivals = await attempt.watch()
+    sight = await _seen_while_away(attempt, arrivals)
     state = await _until_online(attempt)
     reported_at = attempt.site.clock.now()
     attempt.show("verify", "online, waiting to be seen at the broker")
-    sight = await _until_seen(attempt, arrivals, reported_at)
+    sight = sight or await _until_seen(attempt, arrivals, reported_at)
     await attempt.note(Verified(_evidence(state, reported_at, sight)))
 
 
@@ -43,32 +60,58 @@ async def _until_online(attempt: Attempt) -> LinkState:
     """Polls the module's own report until it is online at the session's generation."""
     clock, session = attempt.site.clock, attempt.session
     deadline = clock.monotonic() + attempt.site.plan.trial_s + policy.TRIAL_GRACE
+    misses = 0
     while True:
-        state = await attempt.link.state()
-        if session.intent and failed_trial(state, session.intent.transaction):
+        state = await _report(attempt)
+        if state and session.intent and failed_trial(state, session.intent.transaction):
             raise trial_failure(state, session.intent.transaction)
-        if state.generation == session.generation and state.phase is Phase.ONLINE:
+        if state and state.generation == session.generation and state.phase is Phase.ONLINE:
             return state
+        misses = misses + 1 if state is None else 0
         attempt.show("verify", _progress(state, session.generation))
         if clock.monotonic() >= deadline:
             raise UcmError(Code.NOT_ONLINE, _progress(state, session.generation))
-        await clock.sleep(policy.STATE_POLL)
+        await clock.sleep(policy.lan_backoff(misses) if misses else policy.STATE_POLL)
 
 
-def _progress(state: LinkState, generation: int | None) -> str:
+async def _report(attempt: Attempt) -> LinkState | None:
+    """The module's own report, or None while a module on the LAN is not to be met."""
+    try:
+        return await attempt.link.state()
+    except UcmError as error:
+        if not attempt.committed or not attempt.link.roams or error.code not in _NOT_MET:
+            raise
+        return None
+
+
+def _progress(state: LinkState | None, generation: int | None) -> str:
+    if state is None:
+        return "not met again on the LAN yet"
     if state.generation != generation:
         return "still with the old configuration"
     reason = "" if state.reason is Reason.NONE else f" {state.reason.value}"
     return f"{state.phase.value}{reason}"
 
 
+async def _seen_while_away(attempt: Attempt, arrivals: AsyncIterator[Arrival]) -> Sight | None:
+    """Lets a module on the LAN come online in peace: to knock at it costs both sides a handshake each time."""
+    if not attempt.committed or not attempt.link.roams:
+        return None
+    return await _first_of(_seen_by_witness(attempt, arrivals, inf), _no_sight(attempt, policy.LAN_REJOIN_PATIENCE))
+
+
+async def _no_sight(attempt: Attempt, seconds: float) -> None:
+    await attempt.site.clock.sleep(seconds)
+
+
 async def _until_seen(attempt: Attempt, arrivals: AsyncIterator[Arrival], reported_at: float) -> Sight:
     """The first of the witness and the API to have seen the module."""
-    watchers = [
-        asyncio.ensure_future(_seen_by_witness(attempt, arrivals, reported_at)),
-        asyncio.ensure_future(_seen_by_api(attempt)),
-        asyncio.ensure_future(_not_seen(attempt)),
-    ]
+    return await _first_of(_seen_by_witness(attempt, arrivals, reported_at), _seen_by_api(attempt), _not_seen(attempt))
+
+
+async def _first_of(*watches: Coroutine[Any, Any, T]) -> T:
+    """What the first of them to end comes to; the others are cancelled."""
+    watchers = [asyncio.ensure_future(watch) for watch in watches]
     try:
         done, _ = await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -7,6 +7,7 @@ from ucm_provision.core.events import (
     Absorbed,
     Adopted,
     Announced,
+    Approved,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -27,16 +28,19 @@ from ucm_provision.core.events import (
     Warned,
 )
 from ucm_provision.core.machine import Hold, Session, Slave
-from ucm_provision.core.model import Evidence, ProvisionArguments
+from ucm_provision.core.model import Endpoint, Evidence, ProvisionArguments
 from ucm_provision.wire import ActivityView, AttachedView, EvidenceView, HoldView, ModuleView, TimelineEntry
 
 
-def module_view(session: Session, *, present: bool, activity: ActivityView | None) -> ModuleView:
-    identity, arguments = session.identity, session.arguments
+def module_view(session: Session, *, where: Endpoint | None, activity: ActivityView | None) -> ModuleView:
+    """``where``: at which endpoint the module is there now, if it is."""
+    identity, arguments, endpoint = session.identity, session.arguments, where or session.endpoint
     return ModuleView(
         session=session.id,
-        endpoint=session.endpoint.address,
-        present=present,
+        endpoint=endpoint.address,
+        carrier=endpoint.carrier.value,
+        routes=list(where.routes) if where else [],
+        present=where is not None,
         hardware_id=session.hardware_id,
         product=identity.product.value if identity else None,
         model=identity.model if identity else None,
@@ -97,12 +101,14 @@ def timeline_entry(at: float, event: Event) -> TimelineEntry:
 def describe(event: Event) -> str:
     """The event in one calm sentence."""
     match event:
-        case Seen(endpoint):
-            return f"Seen at {endpoint.address}."
+        case Seen(endpoint, announced_id):
+            return f"Seen at {endpoint.address}{f', which says that it is {announced_id}' if announced_id else ''}."
         case Moved(endpoint):
             return f"Found again at {endpoint.address}."
         case Announced(hardware_id):
             return f"It says that it is {hardware_id}; that is not proved yet."
+        case Approved(by):
+            return f"{by} approved it."
         case Absorbed(into):
             return f"It is the module of session {into}, which goes on here."
         case Failed(code, detail):
@@ -129,7 +135,7 @@ def _describe_progress(event: Event) -> str:
             return f"Pushing the configuration onto generation {intent.base_generation}."
         case Committed(generation):
             return f"The module holds the configuration as generation {generation}."
-        case Adopted(device_id, slug, generation, owner):
+        case Adopted(device_id, slug, generation, owner, _):
             return f"Already configured (generation {generation}, by {owner}) as device {device_id} ({slug})."
         case Verified(evidence):
             return _verified(evidence)
@@ -139,7 +145,7 @@ def _describe_progress(event: Event) -> str:
 
 def _describe_in_the_api(event: Event) -> str:
     match event:
-        case DeviceAdded(device_id, slug):
+        case DeviceAdded(device_id, slug, _):
             return f"Device {device_id}{f' ({slug})' if slug else ''} in the provisioning API."
         case SlaveArgumentsFixed(arguments, model):
             return f"The LINK slave {model} {arguments.hardware_id} will be {_as_asked(arguments)}."

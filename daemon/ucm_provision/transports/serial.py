@@ -24,7 +24,7 @@ from ucm_provision.transports.port_holder import holder_of
 
 # An open, an ioctl or a close may take seconds on a port whose device has just vanished: threads of
 # their own, so that nothing else waits for them.
-_THREADS = ThreadPoolExecutor(max_workers=2 * policy.SESSIONS_AT_ONCE, thread_name_prefix="serial")
+_THREADS = ThreadPoolExecutor(max_workers=2 * policy.CABLE_SESSIONS_AT_ONCE, thread_name_prefix="serial")
 # What the driver had queued before the open shows up only shortly after it.
 _SETTLE = 0.01
 _READ_SIZE = 4096

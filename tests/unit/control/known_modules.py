@@ -64,7 +64,7 @@ class KnownModules:
         self.sessions.append(session)
 
     def views(self) -> list[ModuleView]:
-        return [module_view(session, present=True, activity=None) for session in self.sessions]
+        return [module_view(session, where=session.endpoint, activity=None) for session in self.sessions]
 
     async def timeline(self, session_id: str) -> list[TimelineEntry]:
         return self.histories[session_id]

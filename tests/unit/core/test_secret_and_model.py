@@ -16,6 +16,7 @@ from ucm_provision.core.events import Identity
 from ucm_provision.core.kinds import Kind
 from ucm_provision.core.model import (
     Attached,
+    Carrier,
     MqttProtocol,
     PasswordCredentials,
     Product,
@@ -25,11 +26,12 @@ from ucm_provision.core.model import (
     WifiNetwork,
     parse_hardware_id,
 )
-from ucm_provision.core.plan import ExpectedKind, ExpectedModule, SitePlan
+from ucm_provision.core.plan import ExpectedKind, ExpectedModule, LanPolicy, SitePlan, UsbPolicy
 from ucm_provision.core.secret import Secret
 
 CANARY = "canary-5f1c"
 HARDWARE_ID = "C8795CBA5375484E829105E959663C8B"
+OTHER_ID = "0F4D7A1BB1E24C6AA2A59CA8D3E7F310"
 
 
 @pytest.mark.parametrize(
@@ -98,10 +100,28 @@ def test_the_manifest_goes_before_the_site_s_defaults() -> None:
     plan = SitePlan("box", site_pop=site, expected={HARDWARE_ID: listed})
     arguments = plan.arguments_for(IDENTITY, "site-1")
     assert (arguments.name, arguments.protocol) == ("Boiler room", MqttProtocol.MQTT)
-    assert plan.pop_for(HARDWARE_ID) == own
-    assert plan.pop_for("V" + HARDWARE_ID) == site
-    assert plan.pop_for(None) == site
-    assert SitePlan("box").pop_for(HARDWARE_ID) is None
+    assert plan.pop_for(HARDWARE_ID, Carrier.SERIAL) == plan.pop_for(HARDWARE_ID, Carrier.HTTP) == own
+    assert plan.pop_for("V" + HARDWARE_ID, Carrier.SERIAL) == plan.pop_for(None, Carrier.SERIAL) == site
+    assert plan.pop_for("V" + HARDWARE_ID, Carrier.HTTP) is None
+    assert replace(plan, lan_site_pop=True).pop_for("V" + HARDWARE_ID, Carrier.HTTP) == site
+    assert SitePlan("box").pop_for(HARDWARE_ID, Carrier.SERIAL) is None
+
+
+def test_who_may_be_provisioned_without_asking() -> None:
+    own, unlisted = ProofOfPossession(Secret("own")), "V" + HARDWARE_ID
+    with_pop, without = ExpectedModule(HARDWARE_ID, pop=own), ExpectedModule(OTHER_ID)
+    plan = SitePlan("box", site_pop=own, expected={HARDWARE_ID: with_pop, OTHER_ID: without})
+    everybody = (HARDWARE_ID, OTHER_ID, unlisted)
+
+    def permitted(plan: SitePlan, carrier: Carrier) -> list[bool]:
+        return [plan.permits(hardware_id, carrier) for hardware_id in everybody]
+
+    assert permitted(plan, Carrier.SERIAL) == [True, True, True]
+    assert permitted(replace(plan, usb=UsbPolicy.LISTED), Carrier.SERIAL) == [True, True, False]
+    assert permitted(replace(plan, usb=UsbPolicy.ASK), Carrier.SERIAL) == [False, False, False]
+    assert permitted(plan, Carrier.HTTP) == [True, False, False]
+    assert permitted(replace(plan, lan_site_pop=True), Carrier.HTTP) == [True, True, False]
+    assert permitted(replace(plan, lan=LanPolicy.ASK), Carrier.HTTP) == [False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ from ucm_provision.core.ports import PopLookup
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.feed import Feed
-from ucm_provision.engine.gate import ApiGate
+from ucm_provision.engine.gate import ApiGate, PatientApi
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.session import SessionRunner
@@ -147,6 +147,7 @@ class Link:
     """One conversation over a cable. Dies with it."""
 
     announced_id = None
+    roams = False
 
     def __init__(self, cable: Cable, module: Module, api: Api) -> None:
         self._cable = cable
@@ -254,6 +255,8 @@ class Api:
         self.gate = open_gate()
         self.asked: Counter[str] = Counter()
 
+    origin = "https://api.test"
+
     async def site_id(self) -> str:
         return SITE_ID
 
@@ -324,9 +327,9 @@ class Plant:
         plan = SitePlan(BOX, site_pop=ProofOfPossession(Secret("pop")))
         site = Site(self.cables, self.api, WillingBroker(), BlindWitness(), self.clock, plan)
         self.gate = ApiGate(site.api, self.clock)
-        site = replace(site, api=self.gate)
+        site = replace(site, api=PatientApi(self.gate, self.clock))
         runner = SessionRunner(site, self.record, Proofs(site.plan))
-        self.supervisor = Supervisor(self.record, runner, self.gate, self.clock)
+        self.supervisor = Supervisor(self.record, runner, self.gate, plan, self.clock)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plant]:

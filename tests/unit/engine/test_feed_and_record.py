@@ -202,7 +202,7 @@ async def test_the_latest_session_stands_for_its_module() -> None:
     absorbed = await bench.record.begin(port(4))
     await bench.record.add(absorbed.id, Absorbed(second.id))
     assert [view["session"] for view in bench.record.views()] == [second.id, unknown.id]
-    assert bench.record.open_for(IDENTITY.hardware_id, other_than=second.id) is None
-    assert bench.record.open_for(IDENTITY.hardware_id, other_than=unknown.id) == bench.record.session(second.id)
-    assert bench.record.latest_at(port(4).key) is None
+    assert bench.record.claiming(IDENTITY.hardware_id, other_than=second.id) == []
+    assert bench.record.claiming(IDENTITY.hardware_id, other_than=unknown.id) == [bench.record.session(second.id)]
+    assert bench.record.latest_at(port(4).key) == bench.record.session(second.id)
     assert bench.record.session(gone.id).milestone is Milestone.CANCELLED

@@ -16,6 +16,7 @@ from ucm_provision.core.events import (
     Absorbed,
     Adopted,
     Announced,
+    Approved,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -73,6 +74,7 @@ SENTENCES: dict[Event, str] = {
     ArgumentsFixed(ARGUMENTS): 'Will be "Boiler room" on site site-1, with MQTTS.',
     DeviceAdded("device-1", "boiler-room"): "Device device-1 (boiler-room) in the provisioning API.",
     DeviceAdded("device-1", ""): "Device device-1 in the provisioning API.",
+    Approved("uid 1000"): "uid 1000 approved it.",
     Announced(HARDWARE_ID): f"It says that it is {HARDWARE_ID}; that is not proved yet.",
     SlaveArgumentsFixed(SLAVE, "ENP-AO6"): f'The LINK slave ENP-AO6 {SLAVE_ID} will be "Outputs" on site site-1.',
     SlaveAdded(SLAVE_ID, "device-2"): f"Device device-2 for the LINK slave {SLAVE_ID} in the provisioning API.",
@@ -121,7 +123,7 @@ SESSION = Session("s", ENDPOINT, 1.0, 2.0)
 
 
 def test_of_a_port_that_just_appeared_little_is_known() -> None:
-    view = module_view(SESSION, present=True, activity=None)
+    view = module_view(SESSION, where=SESSION.endpoint, activity=None)
     unknown = (
         "hardware_id",
         "product",
@@ -141,18 +143,18 @@ def test_of_a_port_that_just_appeared_little_is_known() -> None:
 
 def test_a_hold_tells_the_whole_sentence_but_not_while_something_is_done() -> None:
     waiting = replace(SESSION, hold=Hold(Waits.RETRY_AT, Code.PORT_BUSY, "ttyUSB0", 9.0))
-    assert module_view(waiting, present=True, activity=None)["hold"] == {
+    assert module_view(waiting, where=waiting.endpoint, activity=None)["hold"] == {
         "waits": "retry_at",
         "code": "port_busy",
         "message": SENTENCES[Failed(Code.PORT_BUSY, "ttyUSB0")],
         "until": 9.0,
     }
-    busy = module_view(waiting, present=True, activity=ActivityView(step="identify", detail=""))
+    busy = module_view(waiting, where=waiting.endpoint, activity=ActivityView(step="identify", detail=""))
     assert (busy["hold"], busy["activity"]) == (None, {"step": "identify", "detail": ""})
 
 
 def test_the_evidence_names_both_witnesses() -> None:
-    view = module_view(replace(SESSION, evidence=EVIDENCE), present=False, activity=None)
+    view = module_view(replace(SESSION, evidence=EVIDENCE), where=None, activity=None)
     assert view["evidence"] == {
         "generation": 4,
         "reported_phase": "ONLINE",
@@ -168,7 +170,7 @@ def test_the_evidence_names_both_witnesses() -> None:
 
 def test_a_master_shows_its_slaves() -> None:
     session = replace(SESSION, slaves=(Slave(SLAVE, "ENP-AO6", "device-2"), Slave(SLAVE, "ENP-AO6")))
-    assert module_view(session, present=True, activity=None)["attached"] == [
+    assert module_view(session, where=session.endpoint, activity=None)["attached"] == [
         {"hardware_id": SLAVE_ID, "model": "ENP-AO6", "name": "Outputs", "device_id": "device-2"},
         {"hardware_id": SLAVE_ID, "model": "ENP-AO6", "name": "Outputs", "device_id": None},
     ]
@@ -176,7 +178,7 @@ def test_a_master_shows_its_slaves() -> None:
 
 @given(SESSIONS)
 def test_every_session_has_a_view_that_fits_the_public_shape(session: Session) -> None:
-    view = module_view(session, present=False, activity=None)
+    view = module_view(session, where=None, activity=None)
     assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(view)), ModuleView) == view
 
 

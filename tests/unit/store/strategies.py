@@ -9,6 +9,7 @@ from ucm_provision.core.events import (
     Absorbed,
     Adopted,
     Announced,
+    Approved,
     ArgumentsFixed,
     Cancelled,
     Checked,
@@ -84,12 +85,13 @@ HOLDS = st.builds(Hold, st.sampled_from(Waits), st.sampled_from(Code), WORDS, st
 SEVERAL_WORDS = st.lists(WORDS, max_size=3).map(tuple)
 
 EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
-    "Seen": st.builds(Seen, ENDPOINTS),
+    "Seen": st.builds(Seen, ENDPOINTS, WORDS),
     "Moved": st.builds(Moved, ENDPOINTS),
     "Announced": st.builds(Announced, WORDS),
+    "Approved": st.builds(Approved, WORDS),
     "Identified": st.builds(Identified, IDENTITIES),
     "ArgumentsFixed": st.builds(ArgumentsFixed, ARGUMENTS),
-    "DeviceAdded": st.builds(DeviceAdded, WORDS, WORDS),
+    "DeviceAdded": st.builds(DeviceAdded, WORDS, WORDS, WORDS),
     "SlaveArgumentsFixed": st.builds(SlaveArgumentsFixed, ARGUMENTS, WORDS),
     "SlaveAdded": st.builds(SlaveAdded, WORDS, WORDS),
     "SlugSet": st.builds(SlugSet, WORDS),
@@ -97,7 +99,7 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Checked": st.builds(Checked, SEVERAL_WORDS),
     "PushIntended": st.builds(PushIntended, INTENTS),
     "Committed": st.builds(Committed, GENERATIONS),
-    "Adopted": st.builds(Adopted, WORDS, WORDS, GENERATIONS, WORDS),
+    "Adopted": st.builds(Adopted, WORDS, WORDS, GENERATIONS, WORDS, WORDS),
     "Verified": st.builds(Verified, EVIDENCE),
     "Failed": st.builds(Failed, st.sampled_from(Code), WORDS, st.none() | TIMES),
     "HoldCleared": st.builds(HoldCleared, WORDS),
@@ -131,6 +133,8 @@ SESSIONS = st.builds(
     repeated=st.integers(0, 10**6),
     last_code=st.none() | st.sampled_from(Code),
     absorbed_into=WORDS,
+    approved=st.booleans(),
+    origin=WORDS,
     announced_id=WORDS,
     slaves=st.lists(SLAVES, max_size=2).map(tuple),
 )
