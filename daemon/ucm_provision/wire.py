@@ -207,8 +207,42 @@ class ManifestAnswer(TypedDict):
 
 
 class ApiView(TypedDict):
+    """``url`` is empty while no Gateway has been accepted."""
+
     url: str
     site_id: str | None
+
+
+class GatewayView(TypedDict):
+    """A Gateway that announces itself on the LAN; only ``accepted`` ones are ever asked."""
+
+    name: str
+    host: str
+    port: int
+    addresses: list[str]
+
+
+class ApiChoice(TypedDict):
+    """Which provisioning API is asked, and why. ``accepted``: the name of the Gateway that an operator chose."""
+
+    url: str
+    chosen_by: Literal["configuration", "operator", "nobody"]
+    accepted: str | None
+    gateways: list[GatewayView]
+
+
+class AcceptRequest(TypedDict, total=False):
+    """``gateway``: its name, host or address. ``ca``: the only CA to trust for it, as PEM; it then speaks HTTPS."""
+
+    gateway: Required[str]
+    token: Required[str]
+    ca: str
+
+
+class IdentifyRequest(TypedDict, total=False):
+    """``seconds``: how long the module blinks, 1 to 60."""
+
+    seconds: int
 
 
 class PauseView(TypedDict):

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import click
 
+from ucm_provision.cli.api import api
 from ucm_provision.cli.client import ControlClient, DaemonError
 from ucm_provision.cli.label import read_label
 from ucm_provision.cli.manifest import manifest
@@ -125,6 +126,19 @@ def approve(client: ControlClient, module: str, pop_file: TextIO | None, as_json
 
 @ucmctl.command()
 @click.argument("module")
+@click.option("--seconds", type=click.IntRange(1, 60), default=10, show_default=True, help="How long it blinks.")
+@_json
+@click.pass_obj
+def identify(client: ControlClient, module: str, seconds: int, as_json: bool) -> None:
+    """Makes a module blink, so that you can tell which one it is. On a cable its port is opened, which may reset it.
+
+    Example: ucmctl identify C8795CBA
+    """
+    _print_module(client.post("modules", module, "identify", body={"seconds": seconds}), as_json)
+
+
+@ucmctl.command()
+@click.argument("module")
 @_json
 @click.pass_obj
 def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
@@ -135,7 +149,7 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     _print_module(client.post("modules", module, "reprovision"), as_json)
 
 
-for _command in (provision, orders, replace, manifest):
+for _command in (provision, orders, replace, manifest, api):
     ucmctl.add_command(_command)
 
 

@@ -6,9 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ucm_provision.wire import AttachedView, ModuleDetail, ModuleView, OrderView, StatusView
+from ucm_provision.wire import ApiChoice, AttachedView, ModuleDetail, ModuleView, OrderView, StatusView
 
-_ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
+_ORDER_GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
+_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
 _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
 
 
@@ -17,7 +18,7 @@ def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
     api = status["api"]
     rows = [
         ("daemon", f"{status['version']}, up {_duration(time.time() - status['started_at'])}, box {status['box_id']}"),
-        ("API", api["url"] + (f", site {api['site_id']}" if api["site_id"] else "")),
+        ("API", (api["url"] or "none yet: ucmctl api show") + (f", site {api['site_id']}" if api["site_id"] else "")),
         ("witness", status["witness"]),
         ("Wi-Fi", ", ".join(status["wifi"]) or "no network configured: modules keep theirs"),
         ("modules", _counts(modules)),
@@ -94,6 +95,7 @@ def show_text(detail: ModuleDetail) -> str:
         ("name", module["name"]),
         ("model", " ".join(filter(None, (module["model"], module["firmware"])))),
         ("endpoint", module["endpoint"] + ("" if module["present"] else " (not there now)")),
+        ("addresses", ", ".join(module["routes"])),
         ("state", state(module)),
         ("device", " ".join(filter(None, (module["device_id"], module["slug"])))),
         ("protocol", module["protocol"]),
@@ -107,6 +109,20 @@ def show_text(detail: ModuleDetail) -> str:
     if module["hold"]:
         lines += ["", module["hold"]["message"]]
     lines += ["", *(f"{_clock(entry['at'])}  {entry['text']}" for entry in detail["timeline"])]
+    return "\n".join(lines)
+
+
+def api_text(choice: ApiChoice) -> str:
+    """Which API is asked, and below it the Gateways that could be chosen."""
+    why = {
+        "configuration": "as the configuration says",
+        "operator": f"the Gateway {choice['accepted']}, as an operator accepted",
+        "nobody": "",
+    }[choice["chosen_by"]]
+    lines = [f"API  {choice['url']}, {why}" if choice["url"] else "No API yet: accept a Gateway with ucmctl api accept."]
+    gateways = choice["gateways"]
+    rows = [(each["name"], each["host"], str(each["port"]), " ".join(each["addresses"])) for each in gateways]
+    lines += ["", *_columns([_GATEWAY_HEADER, *rows])] if rows else ["", "No Gateway is seen on the LAN."]
     return "\n".join(lines)
 
 

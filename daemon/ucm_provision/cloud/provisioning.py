@@ -50,6 +50,7 @@ class HttpProvisioningApi:
         user: The user on whose behalf the token acts, where the platform wants one.
         allow_http: Plain HTTP to something other than this box is wanted. Tells a Gateway so too.
         ca_file: A PEM file with the only CAs to trust, instead of the system's.
+        ca: The same, as PEM text.
         overrides: What replaces parts of the connection that the API hands out.
         now: Seconds since the Unix epoch.
 
@@ -66,6 +67,7 @@ class HttpProvisioningApi:
         user: str | None = None,
         allow_http: bool = False,
         ca_file: Path | None = None,
+        ca: str = "",
         overrides: Overrides = _NO_OVERRIDES,
         timing: Timing = Timing(),
         now: Callable[[], float] = time.time,
@@ -75,6 +77,7 @@ class HttpProvisioningApi:
         self._user = user
         self._allow_http = allow_http and self._root.scheme == "http"
         self._ca_file = ca_file
+        self._ca = ca
         self._overrides = overrides
         self._timing = timing
         self._now = now
@@ -87,7 +90,7 @@ class HttpProvisioningApi:
 
     async def __aenter__(self) -> Self:
         # A kept connection that the server has just closed fails a POST, which nobody repeats: use fresh ones.
-        connector = aiohttp.TCPConnector(ssl=await _trust(self._ca_file), force_close=True)
+        connector = aiohttp.TCPConnector(ssl=await _trust(self._ca_file, self._ca), force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -195,9 +198,9 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body[:limit])
 
 
-async def _trust(ca_file: Path | None) -> ssl.SSLContext:
+async def _trust(ca_file: Path | None, ca: str) -> ssl.SSLContext:
     try:
-        return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+        return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file, cadata=ca or None)
     except OSError as error:  # ssl.SSLError is one
         raise UcmError(Code.CONFIG_INVALID, f"api.ca_file: {error.strerror or error.__class__.__name__}") from None
 

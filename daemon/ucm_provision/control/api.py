@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -19,7 +20,7 @@ from aiohttp import web
 
 from ucm_provision.control.events import EventStreams
 from ucm_provision.control.peer import actor
-from ucm_provision.control.routes import Routes, find, json_answer
+from ucm_provision.control.routes import Routes, find, json_answer, json_request
 from ucm_provision.core import policy
 from ucm_provision.core.errors import FAILURES, Code, UcmError
 from ucm_provision.core.model import ProofOfPossession
@@ -83,6 +84,7 @@ class ControlApi:
         app.router.add_get("/v1/modules/{module:[^/]+}", self._get_module)
         app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
         app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
+        app.router.add_post("/v1/modules/{module:[^/]+}/identify", self._identify)
         app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
         for routes in self._more:
             routes.add_to(app)
@@ -108,6 +110,12 @@ class ControlApi:
     async def _approve(self, request: web.Request) -> web.Response:
         session_id = self._named(request)["session"]
         await self._operator.approve(session_id, _proof(await request.read()), actor(request))
+        return self._module(session_id)
+
+    async def _identify(self, request: web.Request) -> web.Response:
+        asked = await json_request(request, _Identify, policy.CONTROL_BODY_LARGEST)
+        session_id = self._named(request)["session"]
+        await self._operator.identify(session_id, asked.seconds)
         return self._module(session_id)
 
     async def _reprovision(self, request: web.Request) -> web.Response:
@@ -136,6 +144,10 @@ def _proof(body: bytes) -> ProofOfPossession | None:
 class _Approval(msgspec.Struct, forbid_unknown_fields=True):
     pop: str = ""
     username: str = "wifiprov"
+
+
+class _Identify(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
 
 
 @web.middleware

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.wire import (
+    ApiChoice,
     ErrorAnswer,
     ManifestAnswer,
     ManifestText,
@@ -30,6 +31,7 @@ Body = (
     | ModuleAnswer
     | OrderList
     | OrderAnswer
+    | ApiChoice
     | ManifestText
     | ManifestAnswer
     | ErrorAnswer

@@ -37,13 +37,6 @@ class DeviceLink(Protocol):
     def announced_id(self) -> str | None:
         """The hardware id that the module announced before the handshake: a hint, not a proof."""
 
-    @property
-    def roams(self) -> bool:
-        """Whether the module leaves this session at Commit and has to be met again, as on the LAN.
-
-        Until it is there, each call raises the failure of its own attempt to meet it.
-        """
-
     async def info(self) -> ModuleInfo: ...
 
     async def reserve(self, owner: str, seconds: int) -> Reservation:

@@ -34,11 +34,6 @@ class SecureLink:
     def announced_id(self) -> str | None:
         return self._announcement.hardware_id
 
-    @property
-    def roams(self) -> bool:
-        """A serial line stays open across Commit."""
-        return False
-
     async def info(self) -> ModuleInfo:
         """Who the module is. Also raises ``identity_mismatch`` if it announced itself as another one."""
         answer = await self._call("ucm-info", pb.InfoRequest(version=_MESSAGES_VERSION), self._timing.call)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.plan import ExpectedModule
+from ucm_provision.private_file import write_private
 from ucm_provision.site import manifest
 
 
@@ -53,26 +52,8 @@ class ExpectedModules(Mapping[str, ExpectedModule]):
     async def _keep(self, imported: manifest.Modules) -> None:
         text = manifest.render(imported.values())
         try:
-            await asyncio.to_thread(_write_private, self._path, text)
+            await asyncio.to_thread(write_private, self._path, text)
         except OSError as error:
             raise UcmError(Code.JOURNAL_UNUSABLE, f"{self._path}: {error.strerror}") from error
         self._imported = imported
         self._all = {**self._configured, **imported}
-
-
-def _write_private(path: Path, text: str) -> None:
-    """All of it or nothing, even if the power fails now; readable by its owner only from the first byte on."""
-    new = path.with_name(f".{path.name}.new")
-    with suppress(FileNotFoundError):
-        new.unlink()
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
