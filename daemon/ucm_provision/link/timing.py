@@ -28,3 +28,11 @@ class Timing:
     handshake: float = policy.HANDSHAKE_DEADLINE
     call: float = policy.CALL_DEADLINE
     commit: float = policy.COMMIT_DEADLINE
+
+
+HTTP_TIMING = Timing(
+    first_answer=policy.HTTP_CALL_DEADLINE,
+    handshake=policy.HTTP_HANDSHAKE_DEADLINE,
+    call=policy.HTTP_CALL_DEADLINE,
+    commit=policy.HTTP_CALL_DEADLINE,
+)
