@@ -168,10 +168,10 @@ class EndpointCalls(Protocol):
         """
 
     async def fresh_session(self) -> None:
-        """Forgets cookie and connection: the next call opens a session of its own."""
+        """Forgets cookie and connection: the next call opens a session of its own, where the last one was."""
 
     async def close(self) -> None:
-        """May be called twice; never raises UcmError."""
+        """Forgets everything: a call after it looks for the module anew. May be repeated; never raises UcmError."""
 
 
 class ByteStream(Protocol):

@@ -80,25 +80,22 @@ class Handshake:
             await self._fresh_session(announcement)
         raise UcmError(Code.POP_WRONG, f"announced as {announcement.hardware_id or 'nobody'}")
 
-    async def repeat(self, key: Key, hardware_id: str | None) -> Established:
-        """Meets a module again that took ``key`` before: one session, one try.
+    async def repeat(self, key: Key, hardware_id: str | None) -> Established | None:
+        """Meets a module again that took ``key`` before: one session, one try. None if it refuses.
 
         Args:
             key: What it accepted.
             hardware_id: Who it is; None if that was never said.
 
         Raises:
-            UcmError: ``identity_mismatch`` if it announces itself as another one or refuses ``key``; else as
-                :meth:`establish`.
+            UcmError: ``identity_mismatch`` if it announces itself as another one; else as :meth:`establish`.
         """
         announcement = await self._sessions.first_session()
         if hardware_id and announcement.hardware_id not in (None, hardware_id):
             raise UcmError(Code.IDENTITY_MISMATCH, f"{announcement.hardware_id} answers where {hardware_id} was")
         client, challenge = await self._challenge(key.pop)
         channel = await self._prove(client, challenge, key.form)
-        if channel is None:
-            raise UcmError(Code.IDENTITY_MISMATCH, f"refuses the proof that {hardware_id or 'the module'} took before")
-        return Established(channel, announcement, key)
+        return Established(channel, announcement, key) if channel else None
 
     async def _fresh_session(self, announcement: Announcement) -> None:
         if await self._sessions.fresh_session() != announcement:

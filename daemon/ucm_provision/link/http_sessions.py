@@ -22,10 +22,12 @@ class HttpSessions:
         return policy.CHUNK_LARGEST
 
     async def first_session(self) -> Announcement:
-        return await self._open(self._timing.first_answer)
+        await self._calls.close()  # where the module was before says nothing about where it is now
+        return await self._announced(self._timing.first_answer)
 
     async def fresh_session(self) -> Announcement:
-        return await self._open(self._timing.handshake)
+        await self._calls.fresh_session()
+        return await self._announced(self._timing.handshake)
 
     async def call(self, endpoint: str, body: bytes, seconds: float) -> bytes:
         return await self._calls.call(endpoint, body, seconds)
@@ -57,8 +59,7 @@ class HttpSessions:
             raise UcmError(Code.LINK_LOST, f"the session ended before {endpoint} was answered")
         return None
 
-    async def _open(self, seconds: float) -> Announcement:
-        await self._calls.fresh_session()
+    async def _announced(self, seconds: float) -> Announcement:
         announcement = read_announcement(await self._calls.call(VERSION_ENDPOINT, VERSION_REQUEST, seconds))
         if self._calls.session is None:
             raise UcmError(Code.LINK_GARBAGE, "the module opened a session without a cookie")

@@ -11,6 +11,9 @@ from ucm_provision.link.session import SecureLink
 from ucm_provision.link.sessions import Sessions
 from ucm_provision.link.timing import Timing
 
+# A connection that breaks at the proof looks like one refusal; a module at which two in a row do is another one.
+_REFUSALS_BELIEVED = 2
+
 
 class RoamingLink(SecureLink):
     """The calls of a secure session that is followed, after Commit, by others with the same module.
@@ -28,6 +31,7 @@ class RoamingLink(SecureLink):
         self._key = established.key
         self._hardware_id = established.announcement.hardware_id  # a hint until Info has proved it
         self._committed = False
+        self._refusals = 0
 
     @property
     def roams(self) -> bool:
@@ -50,12 +54,21 @@ class RoamingLink(SecureLink):
 
     async def _meet_again(self) -> None:
         """A new session with the same module, which must say so inside it before anything else is sent."""
-        self._enter(await self._handshake.repeat(self._key, self._hardware_id))
+        established = await self._handshake.repeat(self._key, self._hardware_id)
+        if established is None:
+            raise self._refused()
+        self._refusals = 0
+        self._enter(established)
         try:
             self._check(await super().info())
         except BaseException:
             self._in_step = False
             raise
+
+    def _refused(self) -> UcmError:
+        self._refusals += 1
+        code = Code.IDENTITY_MISMATCH if self._refusals >= _REFUSALS_BELIEVED else Code.LINK_LOST
+        return UcmError(code, "what answers refuses the proof that the module took before")
 
     def _check(self, info: ModuleInfo) -> None:
         if self._hardware_id not in (None, info.hardware_id):

@@ -30,6 +30,7 @@ class Timing:
     commit: float = policy.COMMIT_DEADLINE
 
 
+# Over HTTP nothing is sent again by us: TCP does that, and takes its time on weak Wi-Fi.
 HTTP_TIMING = Timing(
     first_answer=policy.HTTP_CALL_DEADLINE,
     handshake=policy.HTTP_HANDSHAKE_DEADLINE,

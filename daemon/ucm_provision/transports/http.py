@@ -59,9 +59,13 @@ class HttpCalls:
 
     async def fresh_session(self) -> None:
         self._session = None
-        await self.close()
+        await self._disconnect()
 
     async def close(self) -> None:
+        self._worked = ""
+        await self.fresh_session()
+
+    async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -77,7 +81,7 @@ class HttpCalls:
 
     async def _connected(self, until: float) -> _Connection:
         if self._connection is None or not self._connection.is_open:
-            await self.close()
+            await self._disconnect()
             self._connection = await self._connect(until)
         return self._connection
 
@@ -102,15 +106,16 @@ class HttpCalls:
         raise UcmError(Code.LINK_SILENT, "; ".join(failures) or "no address of the module is known")
 
     def _in_order(self) -> list[str]:
-        """The route that worked before goes first, for as long as it is one."""
+        """The route that worked goes first, for as long as it is one: a dead one before it costs seconds each time."""
         routes = sorted(self._routes(), key=lambda route: route != self._worked)
         return routes[: policy.HTTP_ROUTES_TRIED]
 
 
 class _Connection(asyncio.Protocol):
-    """One TCP connection, with one request under way at a time."""
+    """One TCP connection to ``route``, with one request under way at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, route: str) -> None:
+        self._route = route
         self._transport: asyncio.Transport | None = None
         self._reader = AnswerReader()
         self._answer: asyncio.Future[Answer] | None = None
@@ -149,8 +154,8 @@ class _Connection(asyncio.Protocol):
                 return await self._answer
         except TimeoutError:
             if self._reader.begun:
-                raise UcmError(Code.LINK_LOST, "the answer stopped in the middle") from None
-            raise UcmError(Code.LINK_SILENT, "no answer") from None
+                raise self._failure(Code.LINK_LOST, "stopped in the middle of an answer") from None
+            raise self._failure(Code.LINK_SILENT, "does not answer") from None
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -168,15 +173,15 @@ class _Connection(asyncio.Protocol):
         try:
             answer = self._reader.feed(data)
         except UcmError as error:
-            self._answer.set_exception(error)
+            self._answer.set_exception(self._failure(error.code, error.detail))
             return
         if answer is not None:
             self._answer.set_result(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
-            how = "closed" if exc is None else _reason(exc)
-            self._answer.set_exception(UcmError(Code.LINK_LOST, f"connection {how} before the whole answer was there"))
+            how = "closed the connection" if exc is None else _reason(exc)
+            self._answer.set_exception(self._failure(Code.LINK_LOST, f"{how} before the answer was whole"))
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -184,11 +189,15 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _failure(self, code: Code, what: str) -> UcmError:
+        return UcmError(code, f"{self._route}: {what}")
+
 
 async def _open(route: str) -> _Connection:
     host, _, port = route.rpartition(":")
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(_Connection, host.strip("[]"), int(port), flags=_NUMERIC)
+    address = host.strip("[]")
+    _, connection = await loop.create_connection(lambda: _Connection(route), address, int(port), flags=_NUMERIC)
     return connection
 
 
