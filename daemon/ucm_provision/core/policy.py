@@ -27,13 +27,26 @@ MAX_FRAME_LARGEST = 4096
 CHUNK_LARGEST = 2048
 FRAME_OVERHEAD = 96
 
-# ---- device link, LAN (hardware/link/SPEC.md, section 3.2) -----------------------------------------
+# ---- device link, HTTP (hardware/link/SPEC.md) ---------------------------------------------------
 
 # Any client's request ends another's session. Two without a back-off never finish; with it, both soon do.
 LAN_LOST_FIRST = 0.5
 LAN_LOST_LAST = 8.0
 # A module that changes networks after Commit is met again sooner by waiting for the witness than by knocking.
 LAN_REJOIN_PATIENCE = 6.0
+# protocomm's server cuts the connection at a longer body.
+HTTP_BODY_LARGEST = 4096
+# Ours are some 200 bytes; a module's answers have a hundred of header, and no message beyond a request's size.
+HTTP_ANSWER_LARGEST = 2 * HTTP_BODY_LARGEST
+HTTP_HEAD_LARGEST = 2048
+# For all routes of a module together. A lost SYN is repeated after 1 s and after 3.
+HTTP_CONNECT_DEADLINE = 4.0
+HTTP_ROUTES_TRIED = 4
+# On weak Wi-Fi an answer was seen to take 28 to 30 s (esphome#15022); each step of the handshake gets that.
+HTTP_HANDSHAKE_DEADLINE = 30.0
+HTTP_CALL_DEADLINE = 10.0
+# SRP keeps a core busy for some 9 ms; more at once than cores only makes each of them later.
+SRP_AT_ONCE = 4
 
 # ---- the transaction -----------------------------------------------------------------------------
 

@@ -29,9 +29,19 @@ class DeviceLink(Protocol):
     """One secure session with one module. Used once; any failure ends it.
 
     Every call raises :class:`~ucm_provision.core.errors.UcmError`: ``device_gone`` when the carrier
-    vanished, ``link_silent``, ``link_garbage`` or ``link_broken`` when the conversation failed,
-    ``module_busy``, ``module_conflict`` or ``module_refused`` when the module said no.
+    vanished, ``link_silent``, ``link_garbage``, ``link_broken`` or ``link_lost`` when the conversation
+    failed, ``module_busy``, ``module_conflict`` or ``module_refused`` when the module said no.
     """
+
+    @property
+    def roams(self) -> bool:
+        """Whether the module leaves this session at Commit and has to be found again.
+
+        If so, each call after a successful :meth:`commit` looks for the module where it is by then, unless an
+        earlier one has found it, and raises what came of that attempt: ``link_silent`` while it is away, or
+        ``identity_mismatch`` when somebody else answers. The call after it tries anew. The link itself never
+        waits between attempts.
+        """
 
     @property
     def announced_id(self) -> str | None:
@@ -75,7 +85,7 @@ class DeviceLinks(Protocol):
 
         Raises:
             UcmError: ``port_busy``, ``port_denied``, ``port_unusable``, ``device_gone``,
-                ``link_silent``, ``link_garbage``, ``link_broken``, ``link_insecure``,
+                ``link_silent``, ``link_garbage``, ``link_broken``, ``link_lost``, ``link_insecure``,
                 ``pop_missing`` or ``pop_wrong``.
         """
 
@@ -144,20 +154,28 @@ class EndpointCalls(Protocol):
     def remote(self) -> str:
         """``host:port`` of the route that is connected, or of the last one tried."""
 
+    @property
+    def session(self) -> str | None:
+        """The number that the module gave the session, None before its first answer.
+
+        A module changes it in one case only: the session was gone, and the request has opened another.
+        """
+
     async def call(self, endpoint: str, body: bytes, seconds: float) -> bytes:
         """The body of the module's answer to ``POST /endpoint``. Never repeated by itself.
 
         Raises:
             UcmError: ``link_silent`` when nothing answers within ``seconds`` (connecting included),
                 ``link_garbage`` when what answers is no protocomm server, ``link_lost`` when the
-                connection broke after the request was sent: the session has ended then.
+                connection broke after the request was sent: nobody knows then whether it ran.
+            ValueError: the body is empty, or larger than any module takes.
         """
 
     async def fresh_session(self) -> None:
-        """Forgets cookie and connection: the next call opens a session of its own."""
+        """Forgets cookie and connection: the next call opens a session of its own, where the last one was."""
 
     async def close(self) -> None:
-        """May be called twice; never raises UcmError."""
+        """Forgets everything: a call after it looks for the module anew. May be repeated; never raises UcmError."""
 
 
 class ByteStream(Protocol):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from typing import ClassVar
 
 from google.protobuf.message import Message
 
-from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import LinkState, ModuleInfo, Reservation
 from ucm_provision.link import decode
 from ucm_provision.link.handshake import Established
 from ucm_provision.link.messages import ucm_link_pb2 as pb
+from ucm_provision.link.sessions import Sessions
 from ucm_provision.link.timing import Timing
 
 _MESSAGES_VERSION = 1
@@ -20,15 +21,24 @@ _STEPS_BACK_MOST = 8
 
 
 class SecureLink:
-    """One secure session with one module (:class:`ucm_provision.core.ports.DeviceLink`)."""
+    """One secure session with one module (:class:`ucm_provision.core.ports.DeviceLink`).
 
-    def __init__(self, established: Established, timing: Timing) -> None:
-        self._exchange = established.exchange
-        self._channel = established.channel
-        self._announcement = established.announcement
+    Attributes:
+        ended: How a call fails in a session that is over.
+    """
+
+    ended: ClassVar[Code] = Code.LINK_BROKEN
+
+    def __init__(self, sessions: Sessions, established: Established, timing: Timing) -> None:
+        self._sessions = sessions
         self._timing = timing
-        self._in_step = True
         self._steps_back = 0
+        self._in_step = False
+        self._enter(established)
+
+    @property
+    def roams(self) -> bool:
+        return False
 
     @property
     def announced_id(self) -> str | None:
@@ -65,7 +75,7 @@ class SecureLink:
         return _offset(reply, 0, len(payload))
 
     async def chunk(self, transaction: bytes, payload: bytes, offset: int) -> int:
-        piece = payload[offset : offset + self._chunk_largest()]
+        piece = payload[offset : offset + self._sessions.chunk_largest]
         request = pb.Chunk(transaction=transaction, offset=offset, payload=piece)
         reply = await self._configure(pb.ConfigRequest(chunk=request))
         if reply.status == pb.OUT_OF_ORDER:
@@ -110,15 +120,17 @@ class SecureLink:
         cancelled call or a second one at the same time: one more message could use a nonce twice.
         """
         if not self._in_step:
-            raise UcmError(Code.LINK_BROKEN, "the session has ended")
+            raise UcmError(self.ended, "the session has ended")
         self._in_step = False
         ciphertext = self._channel.encrypt(request.SerializeToString())
-        answer = self._channel.decrypt(await self._exchange.call(endpoint, ciphertext, seconds))
+        answer = self._channel.decrypt(await self._sessions.call(endpoint, ciphertext, seconds))
         self._in_step = True
         return answer
 
-    def _chunk_largest(self) -> int:
-        return min(policy.CHUNK_LARGEST, self._announcement.max_frame - policy.FRAME_OVERHEAD)
+    def _enter(self, established: Established) -> None:
+        self._channel = established.channel
+        self._announcement = established.announcement
+        self._in_step = True
 
     def _step_back(self) -> None:
         self._steps_back += 1
