@@ -15,17 +15,17 @@ from pathlib import Path
 import click
 import structlog
 
-from ucm_provision.broker.check import ConnectionCheck
-from ucm_provision.broker.witness import BrokerWitness, NoWitness
-from ucm_provision.cloud.provisioning import HttpProvisioningApi
+from ucm_provision import parts
+from ucm_provision.cloud.gateway import GatewayApi, find_gateway
 from ucm_provision.control.api import ControlApi, serve
+from ucm_provision.control.choice import ChoiceRoutes
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
 from ucm_provision.core.errors import Code, UcmError, explain
-from ucm_provision.core.model import Overrides
-from ucm_provision.core.plan import SitePlan
+from ucm_provision.core.model import GatewaySighting
 from ucm_provision.core.ports import Clock
 from ucm_provision.core.secret import Secret
+from ucm_provision.discovery.mdns import LanBrowser
 from ucm_provision.discovery.ports import watching
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.blueprints import Blueprints
@@ -42,17 +42,12 @@ from ucm_provision.engine.supervisor import Supervisor
 from ucm_provision.engine.views import timeline_entry
 from ucm_provision.host import config, logs
 from ucm_provision.host.clock import SystemClock
-from ucm_provision.link.client import SerialLinks
 from ucm_provision.link.timing import Timing
-from ucm_provision.site import manifest
 from ucm_provision.site.expected import ExpectedModules
 from ucm_provision.store.journal import Journal
-from ucm_provision.transports.serial import open_port
-from ucm_provision.wire import API_VERSION, ApiView, PauseView, StatusView, TimelineEntry
+from ucm_provision.wire import API_VERSION, ApiChoice, ApiView, GatewayView, PauseView, StatusView, TimelineEntry
 
 log = structlog.get_logger()
-
-AnyWitness = BrokerWitness | NoWitness
 
 DEFAULT_CONFIG = Path("/etc/ucm-provision/ucm-provision.toml")
 
@@ -65,7 +60,8 @@ class Daemon:
         settings: config.Configuration,
         site: Site,
         expected: ExpectedModules,
-        witness: AnyWitness,
+        witness: parts.AnyWitness,
+        gateway: GatewayApi | None,
         *,
         journal: Journal,
         clock: Clock,
@@ -73,12 +69,13 @@ class Daemon:
         self._settings = settings
         self._site = site
         self._witness = witness
+        self._gateway = gateway
         self._journal = journal
         self._clock = clock
         self._started_at = clock.now()
         self.feed = Feed()
         self.record = Record(journal, self.feed, clock)
-        gate = ApiGate(site.api, clock)
+        self._gate = gate = ApiGate(site.api, clock)
         site = replace(site, api=PatientApi(gate, clock))
         proofs = Proofs(site.plan)
         self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, site.plan, clock)
@@ -92,9 +89,12 @@ class Daemon:
             replacement=ReplacementSteps(gate, expected, self.record, self.operator).carry_out,
         )
         self._blueprints = Blueprints(site.plan, self.record, self._book, self._orders, self.feed)
+        self._expected = expected
+        self._lan = LanBrowser(settings.lan_addresses(), clock, self._is_known) if settings.values.lan.mdns else None
         self._more = (
             OrderRoutes(self._orders, self._book, self.record, gate.device, site.plan.protocol),
             ManifestRoutes(expected, self._manifest_imported),
+            ChoiceRoutes(self._api_choice, self._accept_gateway),
         )
 
     async def load(self) -> None:
@@ -113,7 +113,12 @@ class Daemon:
                 group.create_task(self._supervisor.run(), name="supervisor")
                 group.create_task(self._orders.run(), name="orders")
                 group.create_task(self._blueprints.run(), name="blueprints")
-                group.create_task(ports.run(self._supervisor.sight), name="discovery")
+                group.create_task(ports.run(self._supervisor.sight), name="ports")
+                if self._lan:
+                    group.create_task(self._lan.run(self._supervisor.sight), name="lan")
+
+    def _is_known(self, hardware_id: str) -> bool:
+        return hardware_id in self._expected or self.record.latest_of(hardware_id) is not None
 
     async def _manifest_imported(self, by: str) -> None:
         await self.operator.manifest_imported(by)
@@ -129,7 +134,7 @@ class Daemon:
             api_version=API_VERSION,
             box_id=plan.box_id,
             started_at=self._started_at,
-            api=ApiView(url=self._settings.values.api.url, site_id=plan.site_id),
+            api=ApiView(url=self._api_url(), site_id=plan.site_id),
             witness=self._witness.status,
             wifi=[network.ssid for network in plan.wifi],
             paused=_pause_view(pause) if pause else None,
@@ -137,8 +142,33 @@ class Daemon:
             orders=dict(Counter(order.state.value for order in self._book.orders())),
         )
 
+    def _api_url(self) -> str:
+        return self._gateway.url if self._gateway else self._settings.values.api.url
+
+    def _api_choice(self) -> ApiChoice:
+        accepted = self._gateway.name if self._gateway else ""
+        return ApiChoice(
+            url=self._api_url(),
+            chosen_by="configuration" if self._gateway is None else "operator" if accepted else "nobody",
+            accepted=accepted or None,
+            gateways=[_gateway_view(gateway) for gateway in self._gateways()],
+        )
+
+    def _gateways(self) -> tuple[GatewaySighting, ...]:
+        return self._lan.gateways if self._lan else ()
+
+    async def _accept_gateway(self, wanted: str, token: Secret[str], ca: str) -> None:
+        if self._gateway is None:
+            raise UcmError(Code.GATEWAY_REFUSED, f'api.url is "{self._settings.values.api.url}", not "gateway"')
+        await self._gateway.accept(find_gateway(self._gateways(), wanted), token, ca)
+        self._gate.replace(self._gateway)
+
     async def _timeline(self, session_id: str) -> list[TimelineEntry]:
         return [timeline_entry(entry.at, entry.event) for entry in await self._journal.history(session_id)]
+
+
+def _gateway_view(gateway: GatewaySighting) -> GatewayView:
+    return GatewayView(name=gateway.name, host=gateway.host, port=gateway.port, addresses=list(gateway.addresses))
 
 
 def _pause_view(pause: Pause) -> PauseView:
@@ -158,83 +188,19 @@ async def start(
         UcmError: with disposition FATAL, when the daemon cannot work like this.
     """
     clock = clock or SystemClock()
-    witness = _witness(settings, clock)
+    witness = parts.broker_witness(settings, clock)
     async with AsyncExitStack() as stack:
         journal = await Journal.open(settings.file(settings.values.state.dir) / "journal.sqlite3")
         stack.push_async_callback(journal.close)
-        api = await stack.enter_async_context(_api(settings))
-        expected = _expected(settings)
-        site = Site(_links(settings, timing), api, _check(settings), witness, clock, _plan(settings, expected))
-        daemon = Daemon(settings, site, expected, witness, journal=journal, clock=clock)
+        api = await parts.provisioning_api(settings, stack)
+        expected, routes = parts.expected_modules(settings), parts.Routes()
+        links, plan = parts.device_links(settings, timing, routes), parts.site_plan(settings, expected)
+        site = Site(links, api.client, parts.broker_check(settings), witness, clock, plan)
+        daemon = Daemon(settings, site, expected, witness, api.gateway, journal=journal, clock=clock)
+        routes.present = daemon.record.present
         await daemon.load()
         await stack.enter_async_context(serve(daemon.control(), settings.file(settings.values.control.socket)))
         yield daemon
-
-
-def _expected(settings: config.Configuration) -> ExpectedModules:
-    values = settings.values
-    configured = manifest.load(settings.file(values.site.manifest)) if values.site.manifest else {}
-    return ExpectedModules(configured, settings.file(values.state.dir) / "manifest.csv")
-
-
-def _plan(settings: config.Configuration, expected: ExpectedModules) -> SitePlan:
-    values = settings.values
-    return SitePlan(
-        box_id=settings.box_id(),
-        site_id=values.site.id or None,
-        protocol=values.policy.protocol,
-        wifi=settings.wifi(),
-        trial_s=values.policy.trial_s,
-        site_pop=settings.site_pop(),
-        lan_site_pop=values.link.lan_site_pop,
-        usb=values.policy.usb,
-        lan=values.policy.lan,
-        expected=expected,
-    )
-
-
-def _links(settings: config.Configuration, timing: Timing | None) -> SerialLinks:
-    return SerialLinks(open_port, settings.values.usb.baud, timing)
-
-
-def _api(settings: config.Configuration) -> HttpProvisioningApi:
-    values = settings.values
-    token_file = settings.token_file()
-    _read_token(token_file, Code.TOKEN_MISSING)  # a site without a token is told so at once, not at the first module
-
-    async def token() -> Secret[str]:
-        return await asyncio.to_thread(_read_token, token_file, Code.API_UNAUTHORIZED)
-
-    return HttpProvisioningApi(
-        values.api.url,
-        token,
-        user=values.api.user or None,
-        allow_http=values.api.allow_http,
-        ca_file=settings.file(values.api.ca_file) if values.api.ca_file else None,
-        overrides=Overrides(values.override.mqtt_host, values.override.mqtt_port, settings.time_source()),
-    )
-
-
-def _read_token(path: Path, missing: Code) -> Secret[str]:
-    """Read anew for every call, so that a replaced token takes effect at once."""
-    try:
-        token = path.read_text(encoding="ascii").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not plain text"
-        raise UcmError(missing, f"{path}: {why}") from error
-    if not token:
-        raise UcmError(missing, f"{path}: its first line is empty")
-    return Secret(token)
-
-
-def _check(settings: config.Configuration) -> ConnectionCheck:
-    overridden = settings.values.override.time_sync is not None
-    return ConnectionCheck(time_source_overridden=overridden, mode=settings.values.policy.check)
-
-
-def _witness(settings: config.Configuration, clock: Clock) -> AnyWitness:
-    file = settings.values.broker.witness
-    return BrokerWitness(settings.file(file), clock) if file else NoWitness()
 
 
 async def serve_until_stopped(settings: config.Configuration) -> None:

@@ -38,7 +38,9 @@ def show(client: ControlClient, *, as_json: bool) -> None:
     type=click.File(encoding="utf-8"),
     help="A file with a token of that Gateway on its first line. - reads it from standard input.",
 )
-@click.option("--ca-file", type=click.File(encoding="utf-8"), help="The Gateway's CA as PEM: it is then asked by HTTPS.")
+@click.option(
+    "--ca-file", type=click.File(encoding="utf-8"), help="The Gateway's CA as PEM: it is then asked by HTTPS."
+)
 @_json
 @click.pass_obj
 def accept(client: ControlClient, gateway: str, token_file: TextIO, ca_file: TextIO | None, *, as_json: bool) -> None:

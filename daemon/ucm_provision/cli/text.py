@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from ucm_provision.wire import ApiChoice, AttachedView, ModuleDetail, ModuleView, OrderView, StatusView
 
-_ORDER_GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
-_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
+_GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
+_ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
 _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
 
 
@@ -119,7 +119,9 @@ def api_text(choice: ApiChoice) -> str:
         "operator": f"the Gateway {choice['accepted']}, as an operator accepted",
         "nobody": "",
     }[choice["chosen_by"]]
-    lines = [f"API  {choice['url']}, {why}" if choice["url"] else "No API yet: accept a Gateway with ucmctl api accept."]
+    lines = [
+        f"API  {choice['url']}, {why}" if choice["url"] else "No API yet: accept a Gateway with ucmctl api accept."
+    ]
     gateways = choice["gateways"]
     rows = [(each["name"], each["host"], str(each["port"]), " ".join(each["addresses"])) for each in gateways]
     lines += ["", *_columns([_GATEWAY_HEADER, *rows])] if rows else ["", "No Gateway is seen on the LAN."]

@@ -97,7 +97,9 @@ class GatewayApi:
             return f"https://{gateway.host}:{_HTTPS_PORT}/api"
         address = next(iter(gateway.addresses), "")
         if not self._allow_http and not is_loopback(address):
-            detail = "it speaks plain HTTP, in which a token can be read by everybody: set api.allow_http, or give its CA"
+            detail = (
+                "it speaks plain HTTP, in which a token can be read by everybody: set api.allow_http, or give its CA"
+            )
             raise UcmError(Code.GATEWAY_REFUSED, detail)
         host = f"[{address}]" if ":" in address else address
         return f"http://{host}:{gateway.port}/api"

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -152,6 +153,15 @@ class Configuration:
         """The serial ports to look at, as absolute patterns."""
         folder = glob.escape(str(self.path.parent))
         return [os.path.join(folder, pattern) for pattern in self.values.usb.globs]  # noqa: PTH118 -- a pattern
+
+    def lan_addresses(self) -> list[str]:
+        """The addresses of the interfaces on which modules are looked for; empty: all of them."""
+        for index, address in enumerate(self.values.lan.interfaces):
+            try:
+                ip_address(address)
+            except ValueError:
+                self.reject(f"$.lan.interfaces[{index}]", "expected an IP address of this box")
+        return self.values.lan.interfaces
 
     def reject(self, key: str, problem: str) -> NoReturn:
         """Raises UcmError(config_invalid) with file, line and key."""

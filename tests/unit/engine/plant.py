@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from tests.unit.engine.fake_clock import FakeClock, settle
 from ucm_provision.core.errors import Code, UcmError
@@ -38,18 +39,21 @@ from ucm_provision.core.model import (
     Sighting,
     TimeProtocol,
     TimeSource,
+    lan_key,
 )
-from ucm_provision.core.plan import SitePlan
+from ucm_provision.core.plan import ExpectedModule, SitePlan
 from ucm_provision.core.ports import PopLookup
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.feed import Feed
 from ucm_provision.engine.gate import ApiGate, PatientApi
+from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.session import SessionRunner
 from ucm_provision.engine.supervisor import Supervisor
 
+POP = ProofOfPossession(Secret("pop"))
 SITE_ID = "site-1"
 BOX = "box-a"
 
@@ -61,6 +65,12 @@ def hardware_id(number: int) -> str:
 def port(number: int, plug: int = 0) -> Endpoint:
     """A serial port; another ``plug`` is a new appearance of the same address."""
     return Endpoint(Carrier.SERIAL, f"/dev/ttyUSB{number}", f"ttyUSB{number}-plug{plug}")
+
+
+def lan(module: Module, *routes: str) -> Endpoint:
+    """The endpoint under which a module announces itself on the LAN."""
+    key = lan_key(module.hardware_id)
+    return Endpoint(Carrier.HTTP, f"ucm-{module.hardware_id}", key, routes or ("192.0.2.7:80",))
 
 
 def open_gate() -> asyncio.Event:
@@ -97,6 +107,9 @@ class Module:
         self.reservation: Reservation | None = None
         self.offline = False
         self.transfer_gate = open_gate()
+        self.leaves_for = 0  # attempts to meet it again on the LAN that are in vain after Commit
+        self.deaf_for = 0
+        self.blinks: list[int] = []
         self.writers = 0
         self.most_writers = 0
 
@@ -147,9 +160,9 @@ class Link:
     """One conversation over a cable. Dies with it."""
 
     announced_id = None
-    roams = False
 
-    def __init__(self, cable: Cable, module: Module, api: Api) -> None:
+    def __init__(self, cable: Cable, module: Module, api: Api, *, roams: bool) -> None:
+        self.roams = roams
         self._cable = cable
         self._module = module
         self._api = api
@@ -188,6 +201,7 @@ class Link:
         digest = hashlib.sha256(self._payload).digest()
         generation = self._module.generation + 1
         self._module.active = ConfigState(generation, digest, device.id, ("plant",), BOX, transaction)
+        self._module.deaf_for = self._module.leaves_for if self.roams else 0
         return generation
 
     async def abort(self, transaction: bytes) -> None:
@@ -195,10 +209,14 @@ class Link:
 
     async def state(self) -> LinkState:
         await self._turn()
+        if self._module.deaf_for:
+            self._module.deaf_for -= 1
+            raise UcmError(Code.LINK_SILENT)
         return self._module.state()
 
     async def identify(self, seconds: int) -> None:
         await self._turn()
+        self._module.blinks.append(seconds)
 
 
 class Cables:
@@ -230,7 +248,9 @@ class Cables:
                 raise cable.fault
             if cable.module is None:
                 raise UcmError(Code.LINK_SILENT)
-            yield Link(cable, cable.module, self._api)
+            if pop_for(None) is None:
+                raise UcmError(Code.POP_MISSING)
+            yield Link(cable, cable.module, self._api, roams=endpoint.carrier is Carrier.HTTP)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -316,7 +336,7 @@ class Plant:
     ``before``: the plant whose daemon was stopped; time, modules and API go on, and the journal is kept.
     """
 
-    def __init__(self, before: Plant | None = None) -> None:
+    def __init__(self, before: Plant | None = None, **policy: Any) -> None:
         self.clock: FakeClock = before.clock if before else FakeClock()
         self.modules: dict[str, Module] = before.modules if before else {}
         self.api: Api = before.api if before else Api(self.modules)
@@ -324,12 +344,15 @@ class Plant:
         self.journal = MemoryJournal(before.record.sessions() if before else [])
         self.feed = Feed()
         self.record: Record = Record(self.journal, self.feed, self.clock)
-        plan = SitePlan(BOX, site_pop=ProofOfPossession(Secret("pop")))
+        self.expected: dict[str, ExpectedModule] = before.expected if before else {}
+        plan = SitePlan(BOX, site_pop=POP, expected=self.expected, **policy)
         site = Site(self.cables, self.api, WillingBroker(), BlindWitness(), self.clock, plan)
         self.gate = ApiGate(site.api, self.clock)
         site = replace(site, api=PatientApi(self.gate, self.clock))
-        runner = SessionRunner(site, self.record, Proofs(site.plan))
+        self.proofs = Proofs(plan)
+        runner = SessionRunner(site, self.record, self.proofs)
         self.supervisor = Supervisor(self.record, runner, self.gate, plan, self.clock)
+        self.operator = Operator(self.record, self.supervisor, self.proofs)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plant]:
@@ -346,6 +369,17 @@ class Plant:
         module = Module(number)
         self.modules[module.hardware_id] = module
         return module
+
+    def list(self, module: Module) -> None:
+        """The manifest has the module, with its own proof of possession."""
+        self.expected[module.hardware_id] = ExpectedModule(module.hardware_id, pop=POP)
+
+    async def announce(self, module: Module, *routes: str, met: Module | None = None) -> Endpoint:
+        """The module is on the LAN. ``met``: who really answers at its address."""
+        endpoint = lan(module, *routes)
+        self.cables.connect(endpoint, met or module)
+        await self.supervisor.sight(Sighting(endpoint, present=True, announced_id=module.hardware_id))
+        return endpoint
 
     async def plug(self, endpoint: Endpoint, module: Module | None) -> None:
         self.cables.connect(endpoint, module)

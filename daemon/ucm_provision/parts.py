@@ -1,0 +1,139 @@
+"""The daemon's adapters, made as the configuration says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ucm_provision.broker.check import ConnectionCheck
+from ucm_provision.broker.witness import BrokerWitness, NoWitness
+from ucm_provision.cloud.gateway import GatewayApi
+from ucm_provision.cloud.provisioning import HttpProvisioningApi
+from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.model import Carrier, Endpoint, Overrides
+from ucm_provision.core.plan import SitePlan
+from ucm_provision.core.ports import Clock, ProvisioningApi
+from ucm_provision.core.secret import Secret
+from ucm_provision.host.config import Configuration
+from ucm_provision.link.client import CarrierLinks, HttpLinks, SerialLinks
+from ucm_provision.link.timing import Timing
+from ucm_provision.site import manifest
+from ucm_provision.site.expected import ExpectedModules
+from ucm_provision.transports.http import HttpCalls
+from ucm_provision.transports.serial import open_port
+
+AnyWitness = BrokerWitness | NoWitness
+
+
+class Routes:
+    """The present addresses of modules on the LAN, by the key of their endpoints; the daemon keeps them up to date."""
+
+    def __init__(self) -> None:
+        self.present: dict[str, Endpoint] = {}
+
+    def of(self, endpoint: Endpoint) -> tuple[str, ...]:
+        return self.present.get(endpoint.key, endpoint).routes
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The provisioning API, and the choice of a Gateway where the configuration leaves that to an operator."""
+
+    client: ProvisioningApi
+    gateway: GatewayApi | None = None
+
+
+def expected_modules(settings: Configuration) -> ExpectedModules:
+    values = settings.values
+    configured = manifest.load(settings.file(values.site.manifest)) if values.site.manifest else {}
+    return ExpectedModules(configured, settings.file(values.state.dir) / "manifest.csv")
+
+
+def site_plan(settings: Configuration, expected: ExpectedModules) -> SitePlan:
+    values = settings.values
+    return SitePlan(
+        box_id=settings.box_id(),
+        site_id=values.site.id or None,
+        protocol=values.policy.protocol,
+        wifi=settings.wifi(),
+        trial_s=values.policy.trial_s,
+        site_pop=settings.site_pop(),
+        lan_site_pop=values.link.lan_site_pop,
+        usb=values.policy.usb,
+        lan=values.policy.lan,
+        expected=expected,
+    )
+
+
+def device_links(settings: Configuration, timing: Timing | None, routes: Routes) -> CarrierLinks:
+    serial = SerialLinks(open_port, settings.values.usb.baud, timing)
+    return CarrierLinks({Carrier.SERIAL: serial, Carrier.HTTP: HttpLinks(HttpCalls, routes.of)})
+
+
+async def provisioning_api(settings: Configuration, stack: AsyncExitStack) -> Api:
+    """Raises UcmError: token_missing or config_invalid, with disposition FATAL."""
+    if settings.values.api.url == "gateway":
+        gateway = await stack.enter_async_context(_gateway_api(settings))
+        return Api(gateway, gateway)
+    return Api(await stack.enter_async_context(_configured_api(settings)))
+
+
+def _configured_api(settings: Configuration) -> HttpProvisioningApi:
+    values = settings.values.api
+    token_file = settings.token_file()
+    _read_token(token_file, Code.TOKEN_MISSING)  # a site without a token is told so at once, not at the first module
+
+    async def token() -> Secret[str]:
+        return await asyncio.to_thread(_read_token, token_file, Code.API_UNAUTHORIZED)
+
+    return HttpProvisioningApi(
+        values.url,
+        token,
+        user=values.user or None,
+        allow_http=values.allow_http,
+        ca_file=settings.file(values.ca_file) if values.ca_file else None,
+        overrides=_overrides(settings),
+    )
+
+
+def _gateway_api(settings: Configuration) -> GatewayApi:
+    values = settings.values.api
+
+    def connect(url: str, secret: Secret[str], ca: str) -> HttpProvisioningApi:
+        async def token() -> Secret[str]:
+            return secret
+
+        return HttpProvisioningApi(
+            url, token, user=values.user or None, allow_http=values.allow_http, ca=ca, overrides=_overrides(settings)
+        )
+
+    return GatewayApi(settings.file(settings.values.state.dir) / "gateway.json", connect, allow_http=values.allow_http)
+
+
+def _overrides(settings: Configuration) -> Overrides:
+    override = settings.values.override
+    return Overrides(override.mqtt_host, override.mqtt_port, settings.time_source())
+
+
+def _read_token(path: Path, missing: Code) -> Secret[str]:
+    """Read anew for every call, so that a replaced token takes effect at once."""
+    try:
+        token = path.read_text(encoding="ascii").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not plain text"
+        raise UcmError(missing, f"{path}: {why}") from error
+    if not token:
+        raise UcmError(missing, f"{path}: its first line is empty")
+    return Secret(token)
+
+
+def broker_check(settings: Configuration) -> ConnectionCheck:
+    overridden = settings.values.override.time_sync is not None
+    return ConnectionCheck(time_source_overridden=overridden, mode=settings.values.policy.check)
+
+
+def broker_witness(settings: Configuration, clock: Clock) -> AnyWitness:
+    file = settings.values.broker.witness
+    return BrokerWitness(settings.file(file), clock) if file else NoWitness()
