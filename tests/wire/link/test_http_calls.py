@@ -50,11 +50,11 @@ async def test_the_session_is_the_cookie_and_the_connection_is_kept() -> None:
         assert HARDWARE_ID.encode() in await calls.call("proto-ver", b"-", PATIENCE)
         assert calls.session == str(module.cookie)
         await calls.call("proto-ver", b"-", PATIENCE)
-    first, second = module.posts
-    assert first.cookie is None
-    assert second.cookie == f"session={calls.session}"
-    assert first.wire is second.wire
-    assert first.headers["host"] == calls.remote == module.route
+        first, second = module.posts
+        assert first.cookie is None
+        assert second.cookie == f"session={calls.session}"
+        assert first.wire is second.wire
+        assert first.headers["host"] == calls.remote == module.route
 
 
 async def test_a_fresh_session_has_a_cookie_and_a_connection_of_its_own() -> None:

@@ -263,8 +263,12 @@ async def test_a_proof_that_is_refused_again_and_again_is_another_module() -> No
             HttpModule(hardware_id=STRANGER, announced=HARDWARE_ID),
             ["proto-ver", "prov-session", "prov-session", "ucm-info"],
         ),
+        (
+            HttpModule(hardware_id=STRANGER, announced="nobody"),
+            ["proto-ver", "prov-session", "prov-session", "ucm-info"],
+        ),
     ],
-    ids=["by its own word", "inside the session"],
+    ids=["by its own word", "against its word", "without a word"],
 )
 async def test_somebody_else_at_the_module_s_address(stranger: HttpModule, asked: list[str]) -> None:
     async with HttpModule() as module, stranger:
