@@ -174,16 +174,16 @@ FAILURES: dict[Code, Failure] = {
         _WAIT,
         503,
         Exit.UNAVAILABLE,
-        "The module was unplugged. Nothing is lost: plug it in again, on any port, and the work goes on.",
+        "The module is no longer there. Nothing is lost: plug it in again, on any port, or let it return to the LAN; "
+        "the work goes on then.",
     ),
     Code.LINK_SILENT: _retry(
-        "Nothing answered on the port. Check that it is a UCM, that it is powered and that its firmware "
-        "speaks the device link.",
+        "Nothing answered at the module's port or address. Check that it is a UCM, that it is powered and that its "
+        "firmware speaks the device link.",
         _UNANSWERED_OPENS,
     ),
     Code.LINK_GARBAGE: _retry(
-        "Something answered on the port, but not with the device link's frames. Check the baud rate, "
-        "and that it is a UCM.",
+        "Something answered, but not as the device link does. Check that it is a UCM, and on a cable the baud rate.",
         _UNANSWERED_OPENS,
     ),
     Code.LINK_BROKEN: _retry("The conversation with the module broke off. The daemon starts a fresh one by itself."),

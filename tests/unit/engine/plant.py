@@ -323,11 +323,18 @@ class BlindWitness:
 
     @asynccontextmanager
     async def watch(self, hardware_id: str) -> AsyncIterator[AsyncIterator[Arrival]]:
-        yield self._nothing()
+        yield Nothing()
 
-    async def _nothing(self) -> AsyncIterator[Arrival]:
+
+class Nothing:
+    """Never yields and never ends, also after a wait for it was called off."""
+
+    def __aiter__(self) -> AsyncIterator[Arrival]:
+        return self
+
+    async def __anext__(self) -> Arrival:
         await asyncio.Event().wait()
-        yield Arrival("never", None, 0.0)
+        raise AssertionError("nobody sets it")
 
 
 class Plant:

@@ -8,7 +8,7 @@ from tests.unit.engine.fake_clock import settle, until
 from tests.unit.engine.plant import POP, Module, Plant, lan, port
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Absorbed, Approved, Moved
+from ucm_provision.core.events import Absorbed, Approved, Failed, Moved
 from ucm_provision.core.machine import Milestone, Session
 from ucm_provision.core.model import Sighting
 from ucm_provision.core.plan import LanPolicy, UsbPolicy
@@ -51,9 +51,9 @@ async def test_one_that_never_comes_back_is_told_after_its_trial() -> None:
         module.leaves_for = 1000
         await plant.announce(module)
         await plant.clock.advance(policy.TRIAL_DEFAULT + 60.0)
-        session = plant.session(module)
-        assert session.milestone is Milestone.PUSHED
-        assert held(session, Code.NOT_ONLINE)
+        assert plant.session(module).milestone is Milestone.PUSHED
+    (failure,) = [e for _, e in plant.journal.events if isinstance(e, Failed) and e.code is Code.NOT_ONLINE]
+    assert failure.detail == "not met again on the LAN yet"
 
 
 async def test_an_unlisted_module_is_shown_but_neither_spoken_to_nor_journalled() -> None:
