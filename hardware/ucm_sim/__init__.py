@@ -2,6 +2,9 @@
 
 from ucm_sim.clock import Clock, ScaledClock, SystemClock
 from ucm_sim.identity import Attached, Identity
+from ucm_sim.lan_fleet import LanFleet
+from ucm_sim.lan_module import LanModule
+from ucm_sim.lan_segment import LanSegment
 from ucm_sim.serial_module import SerialModule
 from ucm_sim.srp import Verifier, VerifierForm
 
@@ -9,6 +12,9 @@ __all__ = [
     "Attached",
     "Clock",
     "Identity",
+    "LanFleet",
+    "LanModule",
+    "LanSegment",
     "ScaledClock",
     "SerialModule",
     "SystemClock",

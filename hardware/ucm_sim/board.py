@@ -7,13 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ucm_sim import factory
+from ucm_sim.broker import Habits
 from ucm_sim.clock import Clock, RealTimeClock
 from ucm_sim.firmware import Firmware
 from ucm_sim.flash import Flash
 from ucm_sim.frames import DEFAULT_MAX_FRAME
 from ucm_sim.identity import Identity
+from ucm_sim.lan_interface import LanInterface
 from ucm_sim.radio import Radio
-from ucm_sim.srp import VerifierForm
+from ucm_sim.srp import Verifier, VerifierForm
 
 _ROM_LOG = b"ESP-ROM:esp32c3-api1-20210207\r\nrst:0x1 (POWERON),boot:0xc (SPI_FAST_FLASH_BOOT)\r\n"
 _SECOND_STAGE_LOG = b"entry 0x403cc710\r\n"
@@ -23,16 +25,19 @@ class Board:
     """A module without its cable. Firmware exists only while the board has power and has booted.
 
     `boot_s` is the time from reset to an answer, in seconds of the module's time. `console(data)` gets
-    what the module prints, `announce(sentence)` the same events for people, without a timestamp.
+    what the module prints, `announce(sentence)` the same events for people, without a timestamp. `lan` is
+    where others reach it once it has joined a network; without one only the cable leads to it.
     """
 
     def __init__(
         self,
         identity: Identity,
-        state_file: Path,
+        state_file: Path | None,
         *,
         clock: Clock,
         radio: Radio,
+        lan: LanInterface | None = None,
+        habits: Habits | None = None,
         boot_s: float = 0.2,
         verifier_form: VerifierForm = VerifierForm.STANDARD,
         max_frame: int = DEFAULT_MAX_FRAME,
@@ -43,11 +48,15 @@ class Board:
         self.identity = identity
         self.clock = clock
         self.radio = radio
+        self.lan = lan
+        self.habits = habits or Habits()
         self.max_frame = max_frame
         self.entropy = entropy
         self.rtc = RealTimeClock(clock)
         self.flash = Flash(state_file)
-        factory.initialise(self.flash, identity, verifier_form, entropy)
+        self._verifier_form = verifier_form
+        if state_file is not None:
+            factory.initialise(self.flash, identity, verifier_form, entropy)
         self.counts: Counter[str] = Counter()
         self.firmware: Firmware | None = None
         self._boot_s = boot_s
@@ -88,6 +97,17 @@ class Board:
             self.counts["frames"] += len(replies)
             self.changed()
         return replies
+
+    @property
+    def address(self) -> str:
+        """The IPv4 address that the network leases to this module."""
+        return self.lan.address if self.lan else self.identity.address
+
+    def verifier(self) -> Verifier:
+        """What the factory stored. In a flash of this process it is made when first needed: 2 ms of computing."""
+        if factory.is_blank(self.flash):
+            factory.initialise(self.flash, self.identity, self._verifier_form, self.entropy)
+        return factory.stored_verifier(self.flash)
 
     def uptime(self) -> float:
         """Seconds since the last reset."""

@@ -14,11 +14,17 @@ from ucm_sim.messages import ucm_link_pb2 as pb
 from ucm_sim.network import Stream, tls_failure
 
 _ANSWER_DEADLINE_S = 10.0
-_TELEMETRY_EVERY_S = 1.0
-_REGISTER_EVERY_S = 30.0
 _SUBSCRIPTION = 1
 # CONNACK codes 4 and 5: bad user name or password, not authorized.
 _NOT_AUTHORIZED = (4, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How often a module publishes, in seconds of its time. 0: telemetry never, the registration once."""
+
+    telemetry_every_s: float = 1.0
+    register_every_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,15 @@ class BrokerSession:
         topics: Topics,
         clock: Clock,
         now_ms: Callable[[], int],
+        *,
+        habits: Habits,
         commands: Mapping[str, Callable[[], None]],
     ) -> None:
         self._reader, self._writer = stream
         self._topics = topics
         self._clock = clock
         self._now_ms = now_ms
+        self._habits = habits
         self._commands = commands
 
     async def log_in(self, credentials: pb.MqttPassword | None) -> None:
@@ -85,8 +94,9 @@ class BrokerSession:
         """Publish and answer commands until the connection is lost; raises ConnectError then."""
         try:
             await _until_one_fails(
-                self._repeat(self._topics.register, properties, _REGISTER_EVERY_S),
-                self._repeat(self._topics.telemetry, {}, _TELEMETRY_EVERY_S),
+                self._register(properties),
+                self._send_telemetry(),
+                self._stay_alive(),
                 self._obey(),
             )
         except (OSError, EOFError, mqtt.ProtocolError) as failure:
@@ -108,11 +118,27 @@ class BrokerSession:
         except (OSError, EOFError) as failure:
             raise blame(failure) from failure
 
-    async def _repeat(self, topic: str, values: Mapping[str, object], every_s: float) -> None:
+    async def _register(self, properties: Mapping[str, object]) -> None:
+        await self._report(self._topics.register, properties)
+        while self._habits.register_every_s:
+            await self._clock.sleep(self._habits.register_every_s)
+            await self._report(self._topics.register, properties)
+
+    async def _send_telemetry(self) -> None:
+        while self._habits.telemetry_every_s:
+            await self._report(self._topics.telemetry, {})
+            await self._clock.sleep(self._habits.telemetry_every_s)
+
+    async def _report(self, topic: str, values: Mapping[str, object]) -> None:
+        self._publish(topic, {"timestamp": self._now_ms() // 1000, **values})
+        await self._writer.drain()
+
+    async def _stay_alive(self) -> None:
+        """Say something to the broker at least every keep-alive time, however rarely there is anything to report."""
         while True:
-            self._publish(topic, {"timestamp": self._now_ms() // 1000, **values})
+            await self._clock.sleep(mqtt.KEEP_ALIVE_S / 2)
+            self._writer.write(mqtt.ping())
             await self._writer.drain()
-            await self._clock.sleep(every_s)
 
     async def _obey(self) -> None:
         while True:
@@ -142,7 +168,7 @@ class BrokerSession:
 
 
 async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run coroutines that never return until one raises, and raise that.
+    """Run coroutines until one raises, and raise that; at least one of them never returns.
 
     Not a task group: one that is cancelled in the moment of a failure reports the failure alone, and here
     a failure is followed by the next attempt, so the cancellation would be lost.
@@ -150,7 +176,8 @@ async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        done.pop().result()
+        for task in done:
+            task.result()
     finally:
         for task in tasks:
             task.cancel()

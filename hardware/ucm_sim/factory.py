@@ -36,6 +36,11 @@ def initialise(flash: Flash, identity: Identity, form: VerifierForm, entropy: Ca
         raise WrongModuleError("the state file was made with another proof of possession")
 
 
+def is_blank(flash: Flash) -> bool:
+    """Whether the factory has not seen this flash yet."""
+    return not flash.read(_REGION)
+
+
 def stored_verifier(flash: Flash) -> Verifier:
     factory = msgspec.json.decode(flash.read(_REGION), type=_Factory)
     return Verifier(factory.salt, factory.verifier)

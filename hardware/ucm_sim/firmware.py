@@ -5,10 +5,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from ucm_sim import factory
 from ucm_sim.configure import Configurator
 from ucm_sim.faults import EndpointError
 from ucm_sim.flash import Flash
+from ucm_sim.http_sessions import HttpSessions
+from ucm_sim.httpd import HttpServer
+from ucm_sim.lan_carrier import LanCarrier
+from ucm_sim.lan_interface import LanInterface
 from ucm_sim.life import Life, Surroundings
 from ucm_sim.link_state import LinkState
 from ucm_sim.messages import ucm_link_pb2 as pb
@@ -16,11 +19,16 @@ from ucm_sim.protocomm import FramedProtocomm, Protocomm, version_json
 from ucm_sim.reservation import ReservationDesk
 from ucm_sim.security2 import Security2
 from ucm_sim.slots import Progress, Slots
+from ucm_sim.srp import Verifier
 from ucm_sim.status import StatusEndpoints
 from ucm_sim.trial import TrialTimer
+from ucm_sim.wifi import Station
 
 # Between the answer to Commit or Reset and its effect: the answer must have left the module.
 _EFFECT_AFTER_S = 0.5
+
+# protocomm's own HTTP server is configured for one.
+_MOST_SOCKETS = 1
 
 
 class Hardware(Surroundings, Protocol):
@@ -30,6 +38,9 @@ class Hardware(Surroundings, Protocol):
     def flash(self) -> Flash: ...
 
     @property
+    def lan(self) -> LanInterface | None: ...
+
+    @property
     def counts(self) -> Counter[str]: ...
 
     @property
@@ -37,6 +48,8 @@ class Hardware(Surroundings, Protocol):
 
     @property
     def entropy(self) -> Callable[[int], bytes]: ...
+
+    def verifier(self) -> Verifier: ...
 
     def uptime(self) -> float: ...
 
@@ -57,19 +70,29 @@ class Firmware:
         self._configurator = Configurator(hardware.identity.hardware_id, self.slots, desk, self, hardware.counts)
         self._status = StatusEndpoints(hardware, self.slots, self._configurator, desk, lambda: self.link)
         self.link = self._new_link()
-        self.serial = FramedProtocomm(self._protocomm(), hardware.max_frame, self._note_fault)
         self._tasks = asyncio.TaskGroup()
+        self.serial = FramedProtocomm(self._protocomm(), hardware.max_frame, self._note_fault)
+        self.lan = self._lan_carrier(hardware.lan) if hardware.lan else None
+        self._station = Station(self._clock, hardware.radio, lambda: hardware.address, hardware.say)
         self._life: asyncio.Task[None] | None = None
         self._switch: asyncio.Task[None] | None = None
         self._timer: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Live until cancelled."""
-        async with self._tasks:
-            self._reconnect(after_s=0)
-            if self.slots.trial:
-                self._start_timer()
-            await asyncio.Event().wait()
+        try:
+            async with self._tasks:
+                self._reconnect(after_s=0)
+                if self.slots.trial:
+                    self._start_timer()
+                await asyncio.Event().wait()
+        finally:
+            if self.lan is not None:
+                self.lan.leave()
+
+    def rejoin(self) -> None:
+        """Leave the network and join it again: it may have another address for the module now."""
+        self._reconnect(after_s=0)
 
     def _begin_where_power_ended(self) -> None:
         self.slots.recover()
@@ -80,7 +103,6 @@ class Firmware:
 
     def _protocomm(self) -> Protocomm:
         identity = self._hardware.identity
-        verifier = factory.stored_verifier(self._hardware.flash)
         return Protocomm(
             version_json(identity.hardware_id, self._hardware.max_frame),
             {
@@ -89,7 +111,20 @@ class Firmware:
                 "ucm-identify": self._status.identify,
                 "ucm-config": self._configurator.answer,
             },
-            lambda: Security2(verifier, self._hardware.entropy),
+            lambda: Security2(self._hardware.verifier, self._hardware.entropy),
+        )
+
+    def _lan_carrier(self, interface: LanInterface) -> LanCarrier:
+        hardware = self._hardware
+        sessions = HttpSessions(self._protocomm(), hardware.entropy, hardware.counts, self._note_fault)
+        return LanCarrier(
+            interface,
+            HttpServer(sessions.answer, _MOST_SOCKETS, hardware.counts),
+            sessions,
+            hardware.identity,
+            state=lambda: self.slots.state_name,
+            spawn=self._tasks.create_task,
+            changed=hardware.changed,
         )
 
     def _note_fault(self, fault: EndpointError) -> None:
@@ -155,7 +190,7 @@ class Firmware:
 
     def _say_trial(self, sentence: str) -> None:
         self._hardware.say("trial", sentence)
-        self._hardware.changed()
+        self._changed()
 
     def _trial_progress(self) -> Progress:
         return self.link.progress if self._link_is_on_trial() else Progress()
@@ -187,12 +222,14 @@ class Firmware:
         if self._life is not None:
             self._life.cancel()
             await asyncio.wait([self._life])
+            self._life = None
         self.link = self._new_link()
-        self._hardware.changed()
+        self._changed()
         configuration = self.slots.tried or self.slots.active
-        self._life = None
         if configuration is not None:
             self._life = self._tasks.create_task(self._live(configuration.module_config))
+        elif known := self.slots.wifi:
+            self._life = self._tasks.create_task(self._station.stay(self.link, known))
 
     def _new_link(self) -> LinkState:
         configuration = self.slots.tried or self.slots.active
@@ -200,7 +237,7 @@ class Firmware:
         return LinkState(
             configuration.generation if configuration else 0,
             self._hardware.uptime,
-            self._hardware.changed,
+            self._changed,
             trial.progress if trial else None,
         )
 
@@ -210,9 +247,15 @@ class Firmware:
             self._hardware,
             config,
             self.link,
+            self._station,
             only_ssid=lambda: self.slots.trial.ssid if self.slots.trial else "",
             came_online=self._came_online,
             unusable=self._configuration_unusable,
             commands=commands,
         )
         await life.run()
+
+    def _changed(self) -> None:
+        if self.lan is not None:
+            self.lan.follow(online=bool(self.link.association.ip))
+        self._hardware.changed()

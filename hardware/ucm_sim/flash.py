@@ -1,4 +1,4 @@
-"""The module's flash memory, kept in one file.
+"""The module's flash memory, kept in one file, or only as long as its object lives.
 
 Every write replaces the file as a whole (temporary file, fsync, rename, fsync of the folder), so power
 may be cut at any instant and what is read back is the state before or after that write, nothing between.
@@ -28,13 +28,14 @@ class Flash:
     """Named regions of bytes. A region that was never written, or was erased, reads as empty.
 
     `on_write(n, done)` is called before (False) and after (True) the n-th write of this object, counted
-    from 1: where a test cuts the power. Raises FlashUnreadableError for a file that is something else.
+    from 1: where a test cuts the power. Without a path there is no file.
+    Raises FlashUnreadableError for a file that is something else.
     """
 
-    def __init__(self, path: Path, on_write: Callable[[int, bool], None] | None = None) -> None:
+    def __init__(self, path: Path | None, on_write: Callable[[int, bool], None] | None = None) -> None:
         self._path = path
         self._on_write = on_write or (lambda _count, _done: None)
-        self._regions = _load(path)
+        self._regions = _load(path) if path else {}
         self.writes = 0
 
     def read(self, region: str) -> bytes:
@@ -48,7 +49,8 @@ class Flash:
         self._on_write(self.writes, False)
         kept = {name: held for name, held in self._regions.items() if name != region}
         regions = {**kept, region: content} if content else kept
-        _replace(self._path, msgspec.json.encode(_Image(_FORMAT, regions)))
+        if self._path is not None:
+            _replace(self._path, msgspec.json.encode(_Image(_FORMAT, regions)))
         self._regions = regions
         self._on_write(self.writes, True)
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ucm_sim import timesync
-from ucm_sim.broker import BrokerSession, Topics
+from ucm_sim.broker import BrokerSession, Habits, Topics
 from ucm_sim.clock import Clock, RealTimeClock
 from ucm_sim.identity import Identity
 from ucm_sim.link_state import Association, ConnectError, LinkState
 from ucm_sim.messages import ucm_link_pb2 as pb
 from ucm_sim.network import Stream, open_plain, open_tls, tls_context
 from ucm_sim.radio import Radio
+from ucm_sim.wifi import Station
 
 _FIRST_BACK_OFF_S = 1.0
 _LONGEST_BACK_OFF_S = 5.0
@@ -32,6 +33,12 @@ class Surroundings(Protocol):
     @property
     def radio(self) -> Radio: ...
 
+    @property
+    def habits(self) -> Habits: ...
+
+    @property
+    def address(self) -> str: ...
+
     def say(self, tag: str, sentence: str) -> None: ...
 
 
@@ -47,6 +54,7 @@ class Life:
         module: Surroundings,
         config: pb.ModuleConfig,
         link: LinkState,
+        station: Station,
         *,
         only_ssid: Callable[[], str],
         came_online: Callable[[], None],
@@ -56,6 +64,7 @@ class Life:
         self._module = module
         self._config = config
         self._link = link
+        self._station = station
         self._only_ssid = only_ssid
         self._came_online = came_online
         self._unusable = unusable
@@ -91,9 +100,9 @@ class Life:
             self._module.say("link", f"{phase} failed: {reason} ({failure.detail})")
 
     async def _connect(self) -> None:
-        if not self._is_joined():
+        if not self._station.is_joined(self._link, self._networks()):
             self._link.association = Association()
-            await self._lease(await self._join_wifi())
+            self._link.association = await self._station.join(self._networks(), self._link.enter)
         await self._sync_time()
         session = await self._open_session()
         try:
@@ -104,30 +113,6 @@ class Life:
     def _networks(self) -> list[pb.Wifi]:
         only = self._only_ssid()
         return [wifi for wifi in self._config.wifi if only in ("", wifi.ssid)]
-
-    def _is_joined(self) -> bool:
-        joined = [wifi for wifi in self._networks() if wifi.ssid == self._link.association.ssid]
-        return any(self._module.radio.refusal(wifi) is None for wifi in joined)
-
-    async def _join_wifi(self) -> str:
-        self._link.enter(pb.WIFI)
-        worst = ConnectError(pb.WIFI_NOT_FOUND, "no network is configured")
-        for network in self._networks():
-            await self._module.clock.sleep(self._module.radio.association_s)
-            refusal = self._module.radio.refusal(network)
-            if refusal is None:
-                self._module.say("wifi", f"connected to {network.ssid}")
-                return network.ssid
-            # A wrong passphrase says more than another network that is merely not there.
-            if worst.reason != pb.WIFI_AUTH_FAILED:
-                worst = ConnectError(refusal, network.ssid)
-        raise worst
-
-    async def _lease(self, ssid: str) -> None:
-        self._link.enter(pb.DHCP)
-        await self._module.clock.sleep(self._module.radio.lease_s)
-        self._link.association = Association(ssid, self._module.identity.address)
-        self._module.say("wifi", f"got address {self._module.identity.address}")
 
     async def _sync_time(self) -> None:
         self._link.enter(pb.TIME)
@@ -144,7 +129,14 @@ class Life:
         config, module = self._config, self._module
         stream = await self._open_stream()
         topics = Topics(config.hardware_id, config.channel_id or module.identity.channel_id)
-        return BrokerSession(stream, topics, module.clock, module.rtc.now_ms, self._commands)
+        return BrokerSession(
+            stream,
+            topics,
+            module.clock,
+            module.rtc.now_ms,
+            habits=module.habits,
+            commands=self._commands,
+        )
 
     async def _open_stream(self) -> Stream:
         host, port = self._config.mqtt_host, self._config.mqtt_port

@@ -46,12 +46,22 @@ class LinkState:
         self.phase: pb.Phase.ValueType = pb.IDLE
         self.reason: pb.Reason.ValueType = pb.NONE
         self.detail = ""
-        self.association = Association()
+        self._association = Association()
         self.progress = progress or Progress()
         self._now = now
         self._changed = changed
         self._entered = now()
         self._attempting: pb.Phase.ValueType = pb.IDLE
+
+    @property
+    def association(self) -> Association:
+        """The network that the module is in; empty while it is in none."""
+        return self._association
+
+    @association.setter
+    def association(self, association: Association) -> None:
+        self._association = association
+        self._changed()
 
     def enter(self, phase: pb.Phase.ValueType) -> None:
         self._attempting = phase

@@ -3,16 +3,16 @@
 import asyncio
 import hashlib
 import secrets
-import signal
 import sys
-from datetime import datetime
 from pathlib import Path
 
 import click
 
+from ucm_sim import terminal
 from ucm_sim.factory import WrongModuleError
 from ucm_sim.flash import FlashUnreadableError
 from ucm_sim.identity import Identity, product_names
+from ucm_sim.lan_command import lan
 from ucm_sim.serial_module import SerialModule
 
 _EXAMPLES = """
@@ -101,29 +101,22 @@ def serial(
             baud=baud,
             reset_on_open=reset_on_open,
             boot_s=boot_s,
-            networks=dict(map(_network, networks)),
+            networks=terminal.parse_networks(networks),
             rssi_dbm=rssi,
-            announce=_print_event,
+            announce=terminal.print_event,
         )
-        asyncio.run(_run_until_stopped(module))
+        asyncio.run(_run(module))
     except (FlashUnreadableError, WrongModuleError) as failure:
         raise click.ClickException(f"{failure}. Give another --state, or remove that file.") from failure
     except OSError as failure:
         raise click.ClickException(f"{failure.strerror}: {failure.filename or link}") from failure
 
 
-async def _run_until_stopped(module: SerialModule) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _run(module: SerialModule) -> None:
     async with module:
-        _print_event(f"plugged in: {module.link}")
-        await stop.wait()
-    _print_event("unplugged")
-
-
-def _print_event(sentence: str) -> None:
-    click.echo(f"{datetime.now().astimezone():%H:%M:%S} {sentence}", err=True)
+        terminal.print_event(f"plugged in: {module.link}")
+        await terminal.until_stopped()
+    terminal.print_event("unplugged")
 
 
 def _stable_id(link: Path) -> str:
@@ -153,11 +146,7 @@ def _label_of(state: Path) -> str:
     return pop
 
 
-def _network(given: str) -> tuple[str, str]:
-    ssid, separator, passphrase = given.partition("=")
-    if not ssid or not separator:
-        raise click.UsageError("--network wants SSID=PASSPHRASE")
-    return ssid, passphrase
+main.add_command(lan)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-_KEEP_ALIVE_S = 60
+KEEP_ALIVE_S = 60
 _LONGEST_PACKET = 64 * 1024
 _USERNAME_FLAG, _PASSWORD_FLAG, _CLEAN_SESSION = 0x80, 0x40, 0x02
 SUBSCRIPTION_REFUSED = 0x80
@@ -23,6 +23,8 @@ class Kind(IntEnum):
     PUBLISH = 3
     SUBSCRIBE = 8
     SUBACK = 9
+    PINGREQ = 12
+    PINGRESP = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def connect(username: str | None, password: str | None) -> bytes:
     if password is not None:
         flags |= _PASSWORD_FLAG
         credentials += _string(password)
-    head = _string("MQTT") + struct.pack(">BBH", 4, flags, _KEEP_ALIVE_S)
+    head = _string("MQTT") + struct.pack(">BBH", 4, flags, KEEP_ALIVE_S)
     return _packet(Kind.CONNECT, 0, head + _string("") + credentials)
 
 
@@ -59,6 +61,10 @@ def subscribe(identifier: int, topic: str) -> bytes:
 
 def publish(topic: str, payload: bytes) -> bytes:
     return _packet(Kind.PUBLISH, 0, _string(topic) + payload)
+
+
+def ping() -> bytes:
+    return _packet(Kind.PINGREQ, 0, b"")
 
 
 async def read_packet(reader: asyncio.StreamReader) -> Packet:

@@ -41,6 +41,10 @@ class Protocomm:
         self._new_security = new_security
         self._session: Session | None = None
 
+    def close_session(self) -> None:
+        """Forget the session; nothing happens where there is none."""
+        self._session = None
+
     def call(self, session_id: int, endpoint: str, body: bytes) -> bytes:
         """Run one endpoint call; raises EndpointError with the number that the client gets instead."""
         session = self._in_session(session_id)

@@ -26,9 +26,9 @@ class _State(Enum):
 
 
 class Security2:
-    """Handshake and cipher of one session. `entropy(n)` returns n random bytes."""
+    """Handshake and cipher of one session. `verifier()` is asked for at a handshake, `entropy(n)` is n random bytes."""
 
-    def __init__(self, verifier: Verifier, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, verifier: Callable[[], Verifier], entropy: Callable[[int], bytes]) -> None:
         self._verifier = verifier
         self._entropy = entropy
         self._state = _State.COMMAND0
@@ -82,11 +82,12 @@ class Security2:
             raise SrpError("the user name is empty")
         # A first step in any later state starts the session over.
         self._state, self._cipher = _State.COMMAND0, None
-        exchange = ServerExchange(self._verifier, self._entropy)
+        verifier = self._verifier()
+        exchange = ServerExchange(verifier, self._entropy)
         exchange.receive(command.client_pubkey)
         self._exchange, self._username = exchange, command.client_username
         self._state = _State.COMMAND1
-        reply = pb.S2SessionResp0(device_pubkey=exchange.public_key, device_salt=self._verifier.salt)
+        reply = pb.S2SessionResp0(device_pubkey=exchange.public_key, device_salt=verifier.salt)
         return pb.Sec2Payload(msg=pb.S2Session_Response0, sr0=reply)
 
     def _command1(self, command: pb.S2SessionCmd1) -> pb.Sec2Payload:

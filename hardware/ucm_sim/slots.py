@@ -118,6 +118,11 @@ class Slots:
         self._record = msgspec.json.decode(stored, type=_Record) if stored else _Record()
 
     @property
+    def is_written(self) -> bool:
+        """Whether anything was ever stored here."""
+        return bool(self._flash.read(_RECORD))
+
+    @property
     def active(self) -> Configuration | None:
         return self._read(self._record.active)
 
@@ -129,6 +134,13 @@ class Slots:
     def tried(self) -> Configuration | None:
         """The configuration on trial."""
         return self._read(self._record.trial.slot) if self._record.trial else None
+
+    @property
+    def state_name(self) -> str:
+        """The state in the words of mDNS."""
+        if self._record.trial is not None:
+            return "trial"
+        return "new" if self._record.active is None else "active"
 
     @property
     def failed_transaction(self) -> bytes:

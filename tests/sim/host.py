@@ -147,44 +147,17 @@ class Port:
         os.close(self._descriptor)
 
 
-class Host:
-    """One session over a port: requests with retransmission, handshake, encrypted calls."""
+class Secured:
+    """Handshake and encrypted calls, over whatever carries a plain call."""
 
-    def __init__(self, port: Port) -> None:
-        self.port = port
-        self.session = secrets.randbelow(0x7FFFFFFE) + 1
-        self.seq = 0
+    def __init__(self) -> None:
         self._cipher: AESGCM | None = None
         self._nonce = b""
         self._counter = 0
-        self._received = bytearray()
-
-    async def exchange(self, frame: bytes, seq: int, timeout_s: float = REPLY_TIMEOUT_S) -> bytes:
-        """Send a frame, again every quarter of a second, and return the body of its response."""
-        async with asyncio.timeout(timeout_s):
-            while True:
-                self.port.write(frame)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.25):
-                        return await self._response(seq)
-
-    async def _response(self, seq: int) -> bytes:
-        while True:
-            *closed, rest = bytes(self._received).split(b"\0")
-            for index, piece in enumerate(closed):
-                response = parse_response(piece) if piece else None
-                if response and response[:2] == (self.session, seq):
-                    self._received = bytearray(b"\0".join([*closed[index + 1 :], rest]))
-                    if response[2]:
-                        raise Refused(response[2])
-                    return response[3]
-            self._received = bytearray(rest)
-            self._received += await self.port.read()
 
     async def call(self, endpoint: str, body: bytes) -> bytes:
         """One plain endpoint call."""
-        seq, self.seq = self.seq, (self.seq + 1) % 256
-        return await self.exchange(request_frame(self.session, seq, endpoint, body), seq)
+        raise NotImplementedError
 
     async def shake_hands(self, pop: str, username: str = "wifiprov") -> None:
         client = SrpClient(username, pop)
@@ -261,6 +234,44 @@ class Host:
         reply = await self.config(commit=commit)
         assert reply.status == pb.OK, reply
         return transaction, reply.generation
+
+
+class Host(Secured):
+    """One session over a port: requests with retransmission, handshake, encrypted calls."""
+
+    def __init__(self, port: Port) -> None:
+        super().__init__()
+        self.port = port
+        self.session = secrets.randbelow(0x7FFFFFFE) + 1
+        self.seq = 0
+        self._received = bytearray()
+
+    async def exchange(self, frame: bytes, seq: int, timeout_s: float = REPLY_TIMEOUT_S) -> bytes:
+        """Send a frame, again every quarter of a second, and return the body of its response."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                self.port.write(frame)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.25):
+                        return await self._response(seq)
+
+    async def _response(self, seq: int) -> bytes:
+        while True:
+            *closed, rest = bytes(self._received).split(b"\0")
+            for index, piece in enumerate(closed):
+                response = parse_response(piece) if piece else None
+                if response and response[:2] == (self.session, seq):
+                    self._received = bytearray(b"\0".join([*closed[index + 1 :], rest]))
+                    if response[2]:
+                        raise Refused(response[2])
+                    return response[3]
+            self._received = bytearray(rest)
+            self._received += await self.port.read()
+
+    async def call(self, endpoint: str, body: bytes) -> bytes:
+        """One plain endpoint call."""
+        seq, self.seq = self.seq, (self.seq + 1) % 256
+        return await self.exchange(request_frame(self.session, seq, endpoint, body), seq)
 
 
 @contextlib.asynccontextmanager

@@ -43,7 +43,7 @@ class Consequences:
 
 
 def new_session(number: int = 1) -> Session:
-    return Session(number, Security2(Verifier(b"", b""), secrets.token_bytes))
+    return Session(number, Security2(lambda: Verifier(b"", b""), secrets.token_bytes))
 
 
 class TransactionRig:

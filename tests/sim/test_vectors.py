@@ -50,7 +50,7 @@ def verifier_of(case: dict[str, Any]) -> Verifier:
 
 
 def security_of(case: dict[str, Any]) -> Security2:
-    return Security2(verifier_of(case), scripted_entropy(case))
+    return Security2(lambda: verifier_of(case), scripted_entropy(case))
 
 
 def as_request(case: dict[str, Any]) -> Request:

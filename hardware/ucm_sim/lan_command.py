@@ -1,0 +1,213 @@
+"""`ucm-sim lan`: many modules on the LAN in one process."""
+
+import asyncio
+import fcntl
+import os
+import resource
+import socket
+import struct
+from pathlib import Path
+
+import click
+
+from ucm_sim import terminal
+from ucm_sim.factory import WrongModuleError
+from ucm_sim.flash import FlashUnreadableError
+from ucm_sim.identity import product_names
+from ucm_sim.lan_fleet import LanFleet
+from ucm_sim.lan_segment import LanSegment
+from ucm_sim.tasks import end
+
+_LOOPBACK = "127.0.0.1"
+_SIOCGIFADDR = 0x8915  # ask the kernel for an interface's address
+_MOST = 10_000
+_SUMMARY_EVERY_S = 5.0
+_STATES = ("new", "trial", "active")
+
+_EXAMPLES = """
+Examples:
+
+\b
+  # one new module on this machine's LAN, with its line for the daemon's manifest
+  ucm-sim lan --manifest modules.csv
+
+\b
+  # a thousand that nobody outside this machine hears of
+  ucm-sim lan --count 1000 --address 127.0.0.1 --manifest modules.csv --telemetry 0
+
+\b
+  # three in reach of one network, on ports 8080 to 8082, that remember their configurations between runs
+  ucm-sim lan --count 3 --port 8080 --network 'plant-wifi=a passphrase' --state modules --manifest modules.csv
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.option("--count", type=click.IntRange(1, _MOST), default=1, show_default=True, help="How many modules.")
+@click.option("--address", help="IPv4 address of all of them; by default this machine's first on a LAN.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Of the first module; 0: any."
+)
+@click.option(
+    "--manifest",
+    "--ids-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write hardware_id, name, protocol and pop of each module to this CSV file.",
+)
+@click.option(
+    "--protocol", type=click.Choice(["MQTT", "MQTTS"]), default="MQTTS", show_default=True, help="In the manifest."
+)
+@click.option(
+    "--seed", default="ucm-sim", show_default=True, help="Ids and proofs of possession are made from this text."
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for the modules' flash; without one they forget when the command ends.",
+)
+@click.option("--product", type=click.Choice(product_names()), default="UCM", show_default=True)
+@click.option("--model", default="ENP-RL6", show_default=True)
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    metavar="SSID=PASSPHRASE",
+    help="A Wi-Fi network in reach; none given: any network will do.",
+)
+@click.option(
+    "--telemetry",
+    type=click.FloatRange(0, 86400),
+    default=1,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often a module that is online publishes; 0: never.",
+)
+@click.option(
+    "--register",
+    type=click.FloatRange(0, 86400),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often it publishes who it is; 0: once.",
+)
+@click.option("--boot-s", type=click.FloatRange(0, 60), default=0.2, show_default=True, metavar="SECONDS")
+@click.option("--rssi", type=click.IntRange(-120, 0), default=-58, show_default=True, metavar="DBM")
+@click.option("--no-mdns", is_flag=True, help="Announce nothing: whoever wants the modules must know their ports.")
+@click.option("--verbose", is_flag=True, help="Print what each module does, not only how many do what.")
+def lan(
+    *,
+    count: int,
+    address: str | None,
+    port: int,
+    manifest: Path | None,
+    protocol: str,
+    seed: str,
+    state: Path | None,
+    product: str,
+    model: str,
+    networks: tuple[str, ...],
+    telemetry: float,
+    register: float,
+    boot_s: float,
+    rssi: int,
+    no_mdns: bool,
+    verbose: bool,
+) -> None:
+    """Modules on the LAN, until Ctrl-C."""
+    if port + count > 65536:
+        raise click.UsageError("--port leaves no room for that many modules")
+    address = address or _address_on_a_lan()
+    segment = LanSegment([address], mdns=not no_mdns)
+    fleet = LanFleet(
+        count,
+        segment,
+        seed=seed,
+        address=address,
+        first_port=port,
+        state=state,
+        product=product,
+        model=model,
+        networks=terminal.parse_networks(networks),
+        telemetry_every_s=telemetry,
+        register_every_s=register,
+        boot_s=boot_s,
+        rssi_dbm=rssi,
+        announce=terminal.print_event if verbose else _say_nothing,
+    )
+    _allow_many_sockets()
+    try:
+        if state is not None:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if manifest is not None:
+            _write_privately(manifest, fleet.manifest(protocol))
+        asyncio.run(_run(segment, fleet))
+    except (FlashUnreadableError, WrongModuleError) as failure:
+        raise click.ClickException(f"{failure}. Give another --state, or the --seed of the first time.") from failure
+    except OSError as failure:
+        raise click.ClickException(f"{failure.strerror}: {failure.filename or address}") from failure
+
+
+def _allow_many_sockets() -> None:
+    # Each module holds two or three, together more than a shell allows by default.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def _run(segment: LanSegment, fleet: LanFleet) -> None:
+    async with segment, fleet:
+        ports = [module.port for module in fleet.modules]
+        where = f"{fleet.address}, port{_plural(len(ports))} {min(ports)}"
+        terminal.print_event(f"ready: {_modules(len(ports))} at {where}" + (f" to {max(ports)}" * (len(ports) > 1)))
+        telling = asyncio.create_task(_tell(fleet))
+        await terminal.until_stopped()
+        await end(telling)
+    terminal.print_event("switched off")
+
+
+async def _tell(fleet: LanFleet) -> None:
+    """Print a summary whenever it differs from the last one."""
+    told = ""
+    while True:
+        await asyncio.sleep(_SUMMARY_EVERY_S)
+        tally = fleet.tally()
+        words = ", ".join(f"{number} {word}" for word, number in sorted(tally.items(), key=_states_first))
+        if words != told:
+            terminal.print_event(f"{_modules(len(fleet.modules))}: {words}")
+            told = words
+
+
+def _states_first(item: tuple[str, int]) -> tuple[bool, str]:
+    return item[0] not in _STATES, item[0]
+
+
+def _modules(count: int) -> str:
+    return f"{count} module{_plural(count)}"
+
+
+def _plural(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def _address_on_a_lan() -> str:
+    """The first address of the first interface that is not the loopback; the loopback's if there is no other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for _, interface in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(any_socket, _SIOCGIFADDR, struct.pack("256s", interface.encode()))
+            except OSError:
+                continue  # it has no IPv4 address
+            if not (address := socket.inet_ntoa(answer[20:24])).startswith("127."):
+                return address
+    return _LOOPBACK
+
+
+def _write_privately(path: Path, text: str) -> None:
+    """Replace a file with one that only its owner reads: it holds proofs of possession."""
+    fresh = path.with_name(f".{path.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def _say_nothing(_: str) -> None:
+    pass

@@ -1,0 +1,34 @@
+"""What the commands share: options that mean the same, log lines, and the way they are stopped."""
+
+import asyncio
+import signal
+from collections.abc import Iterable
+from datetime import datetime
+
+import click
+
+
+def print_event(sentence: str) -> None:
+    """Print a log line on stderr."""
+    click.echo(f"{datetime.now().astimezone():%H:%M:%S} {sentence}", err=True)
+
+
+async def until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def parse_networks(given: Iterable[str]) -> dict[str, str]:
+    """Networks as SSID=PASSPHRASE; raises click.UsageError."""
+    return dict(map(_network, given))
+
+
+def _network(given: str) -> tuple[str, str]:
+    ssid, separator, passphrase = given.partition("=")
+    if not ssid or not separator:
+        raise click.UsageError("--network wants SSID=PASSPHRASE")
+    return ssid, passphrase
