@@ -32,7 +32,7 @@ async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
         async with plug_in(site):
             with _progress(console, as_json=as_json) as progress:
                 await _until_settled(site, progress)
-            views = site.daemon.record.views()
+            views = site.views()
             _tell(console, views, len(site.modules), time.monotonic() - started, as_json=as_json)
             if stay:
                 await _stay(console, site)
@@ -43,8 +43,8 @@ async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
 def _greeting(site: Plant) -> str:
     return (
         f"A site in {site.folder}: provisioning API at {site.site.url}, an MQTT broker with TLS on port "
-        f"{site.site.mqtts_port}, and {len(site.modules)} modules on serial ports. The daemon's log is in "
-        f"{site.folder / 'daemon.log'}.\n"
+        f"{site.site.mqtts_port}, and {len(site.modules)} modules, on serial ports and on the LAN. The daemon's log "
+        f"is in {site.folder / 'daemon.log'}.\n"
     )
 
 
@@ -59,9 +59,9 @@ async def _until_settled(site: Plant, progress: Progress) -> None:
     try:
         async with asyncio.timeout(DEADLINE):
             with site.daemon.feed.listen() as changes:
-                modules = {view["session"]: view for view in site.daemon.record.views()}
+                modules = {view["session"]: view for view in site.views()}
                 async for view in changes:
-                    modules = _current(modules, view)
+                    modules = _current(modules, view) if site.is_ours(view) else modules
                     progress.show(modules)
                     if len(modules) == len(site.modules) and all(map(_settled, modules.values())):
                         return
@@ -104,7 +104,7 @@ async def _stay(console: Console, site: Plant) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print nothing but the result, as JSON.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 def command(as_json: bool, folder: Path) -> None:
-    """A whole site in one process: API, broker, two simulated modules, and the daemon that provisions them.
+    """A whole site in one process: API, broker, four simulated modules, and the daemon that provisions them.
 
     It stays up until Ctrl-C when standard input is a terminal; otherwise it exits, 0 when all were verified.
     """

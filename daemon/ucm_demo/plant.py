@@ -14,7 +14,8 @@ import msgspec
 from ucm_provision import app
 from ucm_provision.app import Daemon
 from ucm_provision.host import config
-from ucm_sim import Identity, SerialModule
+from ucm_provision.wire import ModuleView
+from ucm_sim import Identity, LanModule, LanSegment, SerialModule
 from ucm_site_api import Settings, SiteApi
 
 LOOPBACK = ("127.0.0.1", 0)
@@ -32,6 +33,7 @@ class DemoModule:
     model: str
     pop: str
     rssi_dbm: int
+    on_lan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,32 @@ class Plant:
     site: SiteApi
     modules: list[DemoModule]
 
+    def is_ours(self, view: ModuleView) -> bool:
+        """Whether it is one of the plant's modules: others may announce themselves on this machine, too."""
+        listed = (view["hardware_id"] or view["announced_id"]) in {module.hardware_id for module in self.modules}
+        return listed or view["carrier"] == "serial"
+
+    def views(self) -> list[ModuleView]:
+        return list(filter(self.is_ours, self.daemon.record.views()))
+
 
 def demo_modules() -> list[DemoModule]:
-    """Two modules on serial ports: an electrolyser, which connects with a certificate, and a UCM, with a password."""
+    """An electrolyser and a UCM on serial ports, a dryer and a UCM on the LAN; with certificates and with passwords.
+
+    Those on the LAN have new hardware ids each time: another demo on this machine announces its own.
+    """
     return [
         DemoModule(
             "BCC415CBA5375484E829105E959663C8B", "Electrolyser 1", "MQTTS", "ELECTROLYSER", "EL4.1", _label(), -58
         ),
         DemoModule("0F4D7A1BB1E24C6AA2A59CA8D3E7F310", "Cooling loop", "MQTT", "UCM", "ENP-RL6", _label(), -66),
+        DemoModule(_new_id(), "Dryer 1", "MQTTS", "DRYER", "DR2.1", _label(), -61, on_lan=True),
+        DemoModule(_new_id(), "Gas sensors", "MQTTS", "UCM", "ENP-AI4", _label(), -72, on_lan=True),
     ]
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16).upper()
 
 
 def _label() -> str:
@@ -87,19 +106,23 @@ async def plant(folder: Path) -> AsyncIterator[Plant]:
 
 @asynccontextmanager
 async def plug_in(plant: Plant) -> AsyncIterator[None]:
-    """Powers the modules from their serial ports, at the true speed of the wire."""
+    """Powers the modules: some from their serial ports, at the true speed of the wire, some on the LAN."""
     passphrase = (plant.folder / "wifi.passphrase").read_text().strip()
     async with AsyncExitStack() as stack:
+        segment = await stack.enter_async_context(LanSegment(["127.0.0.1"]))
         for number, module in enumerate(plant.modules):
-            simulated = SerialModule(
-                Identity(hardware_id=module.hardware_id, pop=module.pop, product=module.product, model=module.model),
-                state_file=plant.folder / f"module-{number}.flash",
-                link=plant.folder / f"ttyUCM{number}",
-                networks={WIFI_SSID: passphrase},
-                rssi_dbm=module.rssi_dbm,
-            )
-            await stack.enter_async_context(simulated)
+            await stack.enter_async_context(_simulated(plant.folder, segment, passphrase, number, module))
         yield
+
+
+def _simulated(
+    folder: Path, segment: LanSegment, passphrase: str, number: int, module: DemoModule
+) -> SerialModule | LanModule:
+    identity = Identity(hardware_id=module.hardware_id, pop=module.pop, product=module.product, model=module.model)
+    flash, networks = folder / f"module-{number}.flash", {WIFI_SSID: passphrase}
+    if module.on_lan:
+        return LanModule(identity, flash, segment, networks=networks, rssi_dbm=module.rssi_dbm)
+    return SerialModule(identity, flash, folder / f"ttyUCM{number}", networks=networks, rssi_dbm=module.rssi_dbm)
 
 
 def _manifest(modules: list[DemoModule]) -> str:
@@ -128,6 +151,10 @@ witness = {_toml(str(site.witness_file.absolute()))}
 [usb]
 udev = false
 globs = ["ttyUCM*"]
+
+# This machine only, for the same reason.
+[lan]
+interfaces = ["127.0.0.1"]
 
 [[wifi]]
 ssid = "{WIFI_SSID}"

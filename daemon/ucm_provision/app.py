@@ -138,7 +138,7 @@ class Daemon:
             witness=self._witness.status,
             wifi=[network.ssid for network in plan.wifi],
             paused=_pause_view(pause) if pause else None,
-            modules=dict(Counter(view["milestone"] for view in self.record.views())),
+            modules=self.record.counts(),
             orders=dict(Counter(order.state.value for order in self._book.orders())),
         )
 

@@ -66,6 +66,8 @@ class Station:
     pops: dict[str, str] = field(default_factory=lambda: {HARDWARE_ID: POP})
     protocol: str = "MQTTS"
     trial_s: int = 120
+    lan: str = "mdns = false"
+    policy: str = ""
 
     @property
     def socket(self) -> Path:
@@ -82,8 +84,9 @@ class Station:
         path.write_text(
             f'[site]\nmanifest = "manifest.csv"\n[box]\nid = "box-under-test"\n'
             f'[api]\nurl = "{self.api_url}"\ntoken_file = "{self.token_file}"\n[broker]\n{witness}\n'
-            f'[usb]\nudev = false\nglobs = ["ttyUCM*"]\n[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
-            f'[policy]\nprotocol = "{self.protocol}"\ntrial_s = {self.trial_s}\n[override]\n{override}\n'
+            f'[usb]\nudev = false\nglobs = ["ttyUCM*"]\n[lan]\n{self.lan}\n'
+            f'[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
+            f'[policy]\nprotocol = "{self.protocol}"\ntrial_s = {self.trial_s}\n{self.policy}\n[override]\n{override}\n'
             f'[control]\nsocket = "control.sock"\n[state]\ndir = "state"\n'
         )
         return path

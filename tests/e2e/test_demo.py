@@ -27,7 +27,7 @@ async def test_the_demo_verifies_all_of_its_modules_with_evidence(tmp_path: Path
     status, out = await demo("--json", folder=tmp_path / "demo")
     result = json.loads(out)
     assert status == 0
-    assert (result["modules"], result["verified"]) == (2, 2)
+    assert (result["modules"], result["verified"]) == (4, 4)
     assert {module["protocol"] for module in result["results"]} == {"MQTT", "MQTTS"}
     for module in result["results"]:
         evidence = module["evidence"]
@@ -39,5 +39,5 @@ async def test_the_demo_verifies_all_of_its_modules_with_evidence(tmp_path: Path
 async def test_the_demo_tells_a_person_what_happened_and_ends_without_a_terminal(tmp_path: Path) -> None:
     status, out = await demo(folder=tmp_path / "demo")
     assert status == 0
-    assert out.splitlines()[-1] == "2 of 2 modules verified"
+    assert out.splitlines()[-1] == "4 of 4 modules verified"
     assert "its own report: ONLINE at generation 1" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Approved, Cancelled, Event, Seen
@@ -168,16 +169,22 @@ class Record:
         """The session that last had to do with an endpoint, even if its module was met elsewhere since."""
         return self._index.latest_at(key)
 
+    def counts(self) -> dict[str, int]:
+        """How many modules, and endpoints not yet identified, have come how far."""
+        return dict(Counter(session.milestone.value for session in self._shown()))
+
     # ---- what is shown -------------------------------------------------------------------------------
 
     def views(self) -> list[ModuleView]:
         """One view for each known module (its latest session) and each endpoint not yet identified."""
+        return [self.view(session) for session in self._shown()]
+
+    def _shown(self) -> list[Session]:
         latest: dict[str, Session] = {}
         for session in self._index.all():
             if session.hardware_id or not session.milestone.ended:
                 latest[session.hardware_id or session.id] = session
-        shown = [session for session in latest.values() if not session.absorbed_into]
-        return [self.view(session) for session in (*shown, *self.candidates.all())]
+        return [*(session for session in latest.values() if not session.absorbed_into), *self.candidates.all()]
 
     def view(self, session: Session) -> ModuleView:
         return module_view(session, where=self.where(session), activity=self._activities.get(session.id))

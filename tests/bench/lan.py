@@ -1,0 +1,196 @@
+"""Modules on the LAN, all the way to verified: what each of them costs the daemon.
+
+The daemon is a process of its own on a core of its own, and what it used is read from outside. Simulated
+modules, site API and mosquitto share the other core. The arithmetic of SRP is measured apart, on the
+daemon's core: every module takes two handshakes, one before Commit and one after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.bench import srp
+from tests.bench.result import Result
+from tests.e2e.station import BIN, spawn
+from tests.mosquitto.harness import mosquitto_running
+from ucm_site_api import SiteApi
+
+FEW, MANY = 100, 1000
+HANDSHAKES = 2
+# Milliseconds of the daemon's CPU for each module. Where SRP alone takes more than 15, what is beside it counts.
+COST_LIMIT, SRP_USUAL, BESIDE_LIMIT = 35.0, 15.0, 20.0
+MEMORY_LIMIT = 150.0  # MiB
+GROWTH_LIMIT = 1.2
+SSID, PASSPHRASE = "bench-plant", "correct horse battery"
+DEADLINE = 400.0
+POLL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """``cpu``: the daemon's seconds; ``peak``: its resident memory at most, in MiB; ``seconds``: of the clock."""
+
+    count: int
+    cpu: float
+    peak: float
+    seconds: float
+    devices: int
+
+    @property
+    def milliseconds(self) -> float:
+        return 1000 * self.cpu / self.count
+
+
+async def measure(folder: Path) -> list[Result]:
+    """CPU and memory for a thousand modules, and how the cost of one grows with their number."""
+    few, many = await provision(folder / "few", FEW), await provision(folder / "many", MANY)
+    handshakes = HANDSHAKES * _srp_milliseconds()
+    beside = many.milliseconds - handshakes
+    told = (
+        f"{many.cpu:.1f} s for {many.count} modules in {many.seconds:.0f} s, {many.devices} devices; "
+        f"SRP {handshakes:.1f} ms a module, beside it {beside:.1f}"
+    )
+    unusual = handshakes > SRP_USUAL
+    return [
+        Result("modules on the LAN, each one a device", told, many.devices / many.count, 1.0, at_most=False),
+        Result("modules on the LAN, ms of CPU each", told, many.milliseconds, COST_LIMIT)
+        if not unusual
+        else Result("modules on the LAN, ms of CPU each beside SRP", told, beside, BESIDE_LIMIT),
+        Result("modules on the LAN, peak memory in MiB", told, many.peak, MEMORY_LIMIT),
+        Result(
+            f"modules on the LAN, cost of one among {MANY} over that among {FEW}",
+            f"{many.milliseconds:.1f} ms and {few.milliseconds:.1f} ms",
+            many.milliseconds / few.milliseconds,
+            GROWTH_LIMIT,
+        ),
+    ]
+
+
+async def provision(folder: Path, count: int) -> Cost:
+    """Brings ``count`` new modules to verified."""
+    folder.mkdir()
+    daemons, others = _cores()
+    os.sched_setaffinity(0, others)
+    async with AsyncExitStack() as stack:
+        settings, _ = await stack.enter_async_context(mosquitto_running(folder))
+        site = await stack.enter_async_context(SiteApi(settings))
+        (folder / "modules.csv").touch()
+        await stack.enter_async_context(_modules(folder, count))
+        daemon = await stack.enter_async_context(_daemon(folder, site, daemons))
+        started = time.monotonic()
+        await _until_verified(folder / "control.sock", count)
+        seconds = time.monotonic() - started
+        spent = daemon.cpu_times()
+        peak = _peak_mib(daemon.pid)
+        devices = len(await site.devices())
+    return Cost(count, spent.user + spent.system, peak, seconds, devices)
+
+
+def _cores() -> tuple[set[int], set[int]]:
+    """The daemon's core, and the other ones; on a single core they share it."""
+    first, *rest = sorted(os.sched_getaffinity(0) | set(range(os.cpu_count() or 1)))
+    return {first}, set(rest) or {first}
+
+
+def _srp_milliseconds() -> float:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _cores()[0])
+    try:
+        return srp.handshake_milliseconds()
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@asynccontextmanager
+async def _modules(folder: Path, count: int) -> AsyncIterator[None]:
+    """Their manifest is complete when this yields."""
+    arguments = ["lan", "--count", str(count), "--address", "127.0.0.1", "--telemetry", "0"]
+    arguments += ["--seed", str(folder), "--network", f"{SSID}={PASSPHRASE}", "--manifest", str(folder / "modules.csv")]
+    process = await spawn("ucm-sim", *arguments, log=folder / "modules.log")
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while len((folder / "modules.csv").read_text().splitlines()) <= count:
+                await asyncio.sleep(POLL)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def _daemon(folder: Path, site: SiteApi, cores: set[int]) -> AsyncIterator[psutil.Process]:
+    """Pinned before it does anything: threads inherit it."""
+    (folder / "passphrase").write_text(PASSPHRASE)
+    (folder / "ucm-provision.toml").write_text(_configuration(site))
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    process = await spawn("ucm-provisiond", "--config", str(folder / "ucm-provision.toml"), log=folder / "daemon.log")
+    os.sched_setaffinity(0, before)
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _configuration(site: SiteApi) -> str:
+    port = site.url.rpartition(":")[2]
+    return f"""
+[site]
+manifest = "modules.csv"
+[box]
+id = "bench-box"
+[api]
+url = "{site.url}"
+token_file = "{site.token_file.absolute()}"
+[broker]
+witness = "{site.witness_file.absolute()}"
+[usb]
+udev = false
+[lan]
+interfaces = ["127.0.0.1"]
+[[wifi]]
+ssid = "{SSID}"
+passphrase_file = "passphrase"
+[override]
+time_sync = {{ protocol = "HTTP", host = "127.0.0.1", port = {port} }}
+[control]
+socket = "control.sock"
+[state]
+dir = "state"
+"""
+
+
+async def _until_verified(socket: Path, count: int) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while await _verified(socket) < count:
+            await asyncio.sleep(POLL)
+
+
+async def _verified(socket: Path) -> int:
+    """What ``ucmctl status`` counts; 0 while the daemon does not answer yet."""
+    command = (BIN / "ucmctl", "--socket", socket, "status", "--json")
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    out, _ = await process.communicate()
+    if process.returncode != 0:
+        return 0
+    verified: int = json.loads(out)["modules"].get("VERIFIED", 0)
+    return verified
+
+
+def _peak_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("the kernel does not tell the peak")
