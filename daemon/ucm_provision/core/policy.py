@@ -118,6 +118,40 @@ OUTAGE_PROBE_FIRST = 5.0
 OUTAGE_PROBE_LAST = 60.0
 STOP_DEADLINE = 5.0
 
+# ---- modules on the LAN (mDNS) -------------------------------------------------------------------
+
+# Each has a socket. Hardware comes first in the kernel's numbering, containers' interfaces after it.
+MDNS_ADDRESSES = 64
+# An interface that comes up changes three or four times within a second.
+MDNS_NETWORK_SETTLE = 1.0
+# netlink makes this superfluous, but a sandbox may forbid it.
+MDNS_NETWORK_EVERY = 30.0
+# python-zeroconf asks 0, 1, 5 and 14 s after it has begun; who is silent to all four is gone.
+MDNS_REBUILD_GRACE = 20.0
+# A module that restarts says goodbye and is back in a second or two.
+MDNS_DEPARTURE_SETTLE = 5.0
+# RFC 6762, section 10 recommends it for what does not concern hosts. More would outlast its sender's purpose.
+MDNS_TTL_LONGEST = 4500
+# The text of our modules has some hundred bytes.
+MDNS_TEXT_LARGEST = 512
+MDNS_VALUE_LONGEST = 64
+MDNS_ROUTES = 8
+# Of one name: while an address changes, the old one and the new one are there for a second.
+MDNS_RECORDS_OF_A_NAME = 16
+# Ids that neither manifest nor journal knows. Those that they know are not counted.
+MDNS_UNKNOWN_KEPT = 1024
+MDNS_GATEWAYS_KEPT = 8
+# How many may be new until python-zeroconf's schedule of queries, which forgets nobody early, is begun anew.
+MDNS_NEWCOMERS = 4096
+MDNS_TEND_EVERY = 10.0
+MDNS_COMPLAIN_EVERY = 60.0
+# Most responders send all records at once. A query is repeated within its deadline, at 0, 0.2, 1.2, 2.2 s.
+MDNS_ASKED_AT_ONCE = 8
+MDNS_ASK_DEADLINE = 3.0
+MDNS_ASK_TRIES = 3
+# Names that are looked at in one turn of the event loop, 30 us each.
+MDNS_READ_AT_ONCE = 32
+
 # ---- retries -------------------------------------------------------------------------------------
 
 BACKOFF_FIRST = 5.0
