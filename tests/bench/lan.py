@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import structlog
 
 from tests.bench import srp
 from tests.bench.result import Result
@@ -52,6 +53,7 @@ class Cost:
 
 async def measure(folder: Path) -> list[Result]:
     """CPU and memory for a thousand modules, and how the cost of one grows with their number."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # the site API's own log
     few, many = await provision(folder / "few", FEW), await provision(folder / "many", MANY)
     handshakes = HANDSHAKES * _srp_milliseconds()
     beside = many.milliseconds - handshakes
@@ -83,16 +85,18 @@ async def provision(folder: Path, count: int) -> Cost:
     async with AsyncExitStack() as stack:
         settings, _ = await stack.enter_async_context(mosquitto_running(folder))
         site = await stack.enter_async_context(SiteApi(settings))
-        (folder / "modules.csv").touch()
-        await stack.enter_async_context(_modules(folder, count))
+        async with _modules(folder, count):
+            pass  # who they are stands in the manifest, which the daemon reads when it starts
         daemon = await stack.enter_async_context(_daemon(folder, site, daemons))
-        started = time.monotonic()
+        await _until_verified(folder / "control.sock", 0)
+        before, started = daemon.cpu_times(), time.monotonic()
+        await stack.enter_async_context(_modules(folder, count))
         await _until_verified(folder / "control.sock", count)
-        seconds = time.monotonic() - started
-        spent = daemon.cpu_times()
-        peak = _peak_mib(daemon.pid)
+        after, seconds = daemon.cpu_times(), time.monotonic() - started
         devices = len(await site.devices())
-    return Cost(count, spent.user + spent.system, peak, seconds, devices)
+        peak = _peak_mib(daemon.pid)
+    cpu = after.user + after.system - before.user - before.system
+    return Cost(count, cpu, peak, seconds, devices)
 
 
 def _cores() -> tuple[set[int], set[int]]:
@@ -112,13 +116,14 @@ def _srp_milliseconds() -> float:
 
 @asynccontextmanager
 async def _modules(folder: Path, count: int) -> AsyncIterator[None]:
-    """Their manifest is complete when this yields."""
+    """The same ones each time. Their manifest is complete when this yields."""
+    (folder / "modules.log").unlink(missing_ok=True)
     arguments = ["lan", "--count", str(count), "--address", "127.0.0.1", "--telemetry", "0"]
     arguments += ["--seed", str(folder), "--network", f"{SSID}={PASSPHRASE}", "--manifest", str(folder / "modules.csv")]
     process = await spawn("ucm-sim", *arguments, log=folder / "modules.log")
     try:
         async with asyncio.timeout(DEADLINE):
-            while len((folder / "modules.csv").read_text().splitlines()) <= count:
+            while b"ready:" not in await asyncio.to_thread((folder / "modules.log").read_bytes):
                 await asyncio.sleep(POLL)
         yield
     finally:
@@ -171,20 +176,21 @@ dir = "state"
 
 
 async def _until_verified(socket: Path, count: int) -> None:
+    """Others may announce themselves on this machine's loopback meanwhile: they are not counted."""
     async with asyncio.timeout(DEADLINE):
         while await _verified(socket) < count:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL)  # noqa: ASYNC110 -- another process has no event for us
 
 
 async def _verified(socket: Path) -> int:
-    """What ``ucmctl status`` counts; 0 while the daemon does not answer yet."""
+    """What ``ucmctl status`` counts; less than none while the daemon does not answer yet."""
     command = (BIN / "ucmctl", "--socket", socket, "status", "--json")
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     out, _ = await process.communicate()
     if process.returncode != 0:
-        return 0
+        return -1
     verified: int = json.loads(out)["modules"].get("VERIFIED", 0)
     return verified
 

@@ -84,8 +84,9 @@ class Supervisor:
 
     async def reconsider(self, why: str) -> None:
         """What may be provisioned without approval has changed: candidates and holds are looked at again."""
-        for candidate in self._record.candidates.all():
-            await self._look_at(candidate.endpoint.key)
+        for key, endpoint in tuple(self._record.present.items()):
+            if endpoint.carrier is Carrier.HTTP:  # not the candidates alone: in a flood not everybody became one
+                await self._look_at(key)
         for session in self._record.open_sessions():
             if not self.works_on(session) and self._is_permitted_now(session):
                 await self._record.add(session.id, HoldCleared(why))
