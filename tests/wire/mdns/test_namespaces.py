@@ -208,3 +208,22 @@ async def test_only_the_configured_address_is_listened_on(lan: tuple[Namespace, 
             async with avahi(machine, tmp_path, module):
                 said = await browser.says(lambda said: "id" in said)
     assert said["id"] == module
+
+
+async def test_a_flood_keeps_nobody_away_who_is_known(lan: tuple[Namespace, Namespace]) -> None:
+    """More strangers than are kept come before the one who is known, and more after him."""
+    box, _ = lan
+    # flood_process.py counts: this is its last module.
+    known = f"{4999:032X}"
+    flood = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.wire.mdns.flood_process", "127.0.0.1")
+    settings = ("MDNS_UNKNOWN_KEPT=200", "MDNS_NEWCOMERS=500", "MDNS_TEND_EVERY=0.5")
+    async with browsing(box, "127.0.0.1", known, *settings) as browser:
+        await browser.says(lambda said: "listening" in said)
+        before = await browser.stats()
+        async with box.running(*flood, "5000", "4000") as first:
+            await browser.sees(known)
+            await first.wait()
+        async with box.running(*flood, "10000", "8000") as second:
+            await second.wait()
+        after = await browser.stats()
+    assert after["memory"] - before["memory"] < 20 * 1024 * 1024
