@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import ipaddress
 import socket
 import struct
@@ -21,7 +22,8 @@ log = structlog.get_logger()
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _GROUP_V4 = socket.inet_aton("224.0.0.251")
 _GROUP_V6 = socket.inet_pton(socket.AF_INET6, "ff02::fb")
-# From <linux/rtnetlink.h>: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR.
+# From <linux/sockios.h> and <linux/if.h>, <linux/rtnetlink.h>: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR.
+_SIOCGIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8913, 0x1, 0x40
 _GROUPS = 0x1 | 0x10 | 0x100
 
 
@@ -126,9 +128,11 @@ def _addresses(adapter: ifaddr.Adapter) -> Iterator[Address]:
 
 
 def _is_usable(address: Address) -> bool:
-    """Tried, because the kernel's list does not tell: an interface may be down, or without multicast,
-    and a new IPv6 address cannot be bound until nobody else has turned out to have it."""
+    """Tried, because the kernel's list does not tell: an interface may be down or without a carrier, and a
+    new IPv6 address cannot be bound until nobody else has turned out to have it."""
     try:
+        if not _is_running(address.interface):
+            return False
         if address.ip.version == 4:
             _try_v4(str(address.ip))
         else:
@@ -136,6 +140,13 @@ def _is_usable(address: Address) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_running(interface: str) -> bool:
+    request = struct.pack("16sh14x", interface.partition(":")[0].encode(), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        _, flags = struct.unpack_from("16sH", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))
+    return bool(flags & _IFF_UP and flags & _IFF_RUNNING)
 
 
 def _try_v4(ip: str) -> None:

@@ -119,6 +119,7 @@ class LanBrowser:
                 if network:
                     await self._listen_on(network, news)
                 else:
+                    log.info("there is no network to find modules on")
                     await self._stir(news)
 
     async def _listen_on(self, network: Network, news: AddressNews) -> None:
