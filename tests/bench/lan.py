@@ -179,7 +179,7 @@ async def _until_verified(socket: Path, count: int) -> None:
     """Others may announce themselves on this machine's loopback meanwhile: they are not counted."""
     async with asyncio.timeout(DEADLINE):
         while await _verified(socket) < count:
-            await asyncio.sleep(POLL)  # noqa: ASYNC110 -- another process has no event for us
+            await asyncio.sleep(POLL)
 
 
 async def _verified(socket: Path) -> int:

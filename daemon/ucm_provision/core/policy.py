@@ -99,6 +99,7 @@ LAN_SESSIONS_AT_ONCE = 64
 # Modules on the LAN that wait for approval are held in memory only, the latest of them.
 CANDIDATES_KEPT = 256
 API_CALLS_AT_ONCE = 8
+SITE_ID_REMEMBERED = 60.0
 FEED_QUEUE = 1024
 # Often enough that a listener which has gone is noticed, seldom enough to cost nothing.
 FEED_HEARTBEAT = 15.0

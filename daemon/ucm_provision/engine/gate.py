@@ -51,6 +51,7 @@ class ApiGate:
         self._clock = clock
         self._at_once = asyncio.Semaphore(policy.API_CALLS_AT_ONCE)
         self._outages_in_a_row = 0
+        self._site = ("", 0.0)
         self.pause: Pause | None = None
         self.outage: Pause | None = None
         self.changed: Callable[[], None] = lambda: None
@@ -62,11 +63,18 @@ class ApiGate:
     def replace(self, api: ProvisioningApi) -> None:
         """Another API from now on; what was known of the former one is forgotten."""
         self._api = api
+        self._site = ("", 0.0)
         self.pause = None
         self._end_outage()
 
     async def site_id(self) -> str:
-        return await self._through(self._api.site_id)
+        """Remembered for a minute: a thousand modules that come at once belong to one site."""
+        known, until = self._site
+        if known and self._clock.now() < until:
+            return known
+        found = await self._through(self._api.site_id)
+        self._site = (found, self._clock.now() + policy.SITE_ID_REMEMBERED)
+        return found
 
     async def provision(self, arguments: ProvisionArguments) -> Provisioned:
         return await self._through(lambda: self._api.provision(arguments))
