@@ -124,8 +124,12 @@ class Firmware:
             hardware.identity,
             state=lambda: self.slots.state_name,
             spawn=self._tasks.create_task,
-            changed=hardware.changed,
+            listening=self._note_listening,
         )
+
+    def _note_listening(self, where: str) -> None:
+        self._hardware.say("httpd", f"listening at {where}")
+        self._hardware.changed()
 
     def _note_fault(self, fault: EndpointError) -> None:
         self._hardware.say("protocomm", fault.reason)

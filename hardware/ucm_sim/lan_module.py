@@ -1,5 +1,6 @@
 """A simulated module on the LAN: a board, its place in a segment, and a socket for a cable."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -33,11 +34,14 @@ class LanModule(Module):
         port: int = 0,
         **options: Unpack[ModuleOptions],
     ) -> None:
-        self._lan = LanInterface(segment, address, port)
         known = options.pop("wifi", None)
-        super().__init__(identity, state_file, lan=self._lan, **options)
-        if not self._slots().is_written:
-            self._store_wifi(known or self.radio.networks or _SOME_NETWORK)
+        self._lan = LanInterface(segment, address, port)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lan.close)
+            super().__init__(identity, state_file, lan=self._lan, **options)
+            if not self._slots().is_written:
+                self._store_wifi(known or self.radio.networks or _SOME_NETWORK)
+            undo.pop_all()
 
     async def __aenter__(self) -> Self:
         self.power_on()
@@ -53,7 +57,11 @@ class LanModule(Module):
             await self.unplug()
             await self.power_off(goodbye=True)
         finally:
-            self._lan.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give address and port back: for a module that is not entered, which does it by itself."""
+        self._lan.close()
 
     def power_on(self) -> None:
         """Supply power; nothing happens where it is on."""
