@@ -116,7 +116,9 @@ class Firmware:
 
     def _lan_carrier(self, interface: LanInterface) -> LanCarrier:
         hardware = self._hardware
-        sessions = HttpSessions(self._protocomm(), hardware.entropy, hardware.counts, self._note_fault)
+        sessions = HttpSessions(
+            self._protocomm(), hardware.entropy, hardware.counts, self._note_fault, hardware.changed
+        )
         return LanCarrier(
             interface,
             HttpServer(sessions.answer, _MOST_SOCKETS, hardware.counts),

@@ -44,7 +44,7 @@ class LanModule(Module):
             undo.pop_all()
 
     async def __aenter__(self) -> Self:
-        self.power_on()
+        await self.power_on()
         return self
 
     async def __aexit__(
@@ -63,17 +63,21 @@ class LanModule(Module):
         """Give address and port back: for a module that is not entered, which does it by itself."""
         self._lan.close()
 
-    def power_on(self) -> None:
+    async def power_on(self) -> None:
         """Supply power; nothing happens where it is on."""
         self._switch_on()
 
     async def power_off(self, *, goodbye: bool = False) -> None:
-        """Cut the power, and with it all that is in RAM. With `goodbye` it leaves the network first, as a shutdown."""
+        """Cut the power, and with it all that is in RAM.
+
+        With `goodbye` it leaves the network first, as at an orderly shutdown; without, mDNS goes on speaking of it
+        until the records' time is over. Connections are refused then: the silence of a dead host needs a dead host.
+        """
         if goodbye and self._board.firmware is not None and self._board.firmware.lan is not None:
             self._board.firmware.lan.leave(goodbye=True)
         await self._switch_off()
 
-    def plug(self, link: Path) -> None:
+    async def plug(self, link: Path) -> None:
         """Connect the module to a serial port that appears as `link`; raises RuntimeError, OSError."""
         self._cable.plug(link)
 

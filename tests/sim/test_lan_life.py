@@ -168,7 +168,7 @@ async def test_after_a_reset_it_knows_no_network_any_more(module: LanModule, hos
 
 
 async def test_both_carriers_share_the_reservation(module: LanModule, host: LanHost, port: Path) -> None:
-    module.plug(port)
+    await module.plug(port)
     async with secured(port, POP) as cable:
         assert (await host.reserve("box-1")).status == pb.OK
         busy = await cable.reserve("box-2")
@@ -188,7 +188,7 @@ async def test_begun_on_the_lan_and_ended_over_the_cable(
     await host.reserve()
     await host.config(begin=begin)
     await host.config(chunk=pb.Chunk(transaction=transaction, offset=0, payload=blob[:30]))
-    module.plug(port)
+    await module.plug(port)
     async with broker() as site, secured(port, POP) as cable:
         assert (await cable.config(begin=begin)).status == pb.BUSY  # not reserved in this session yet
         await cable.reserve()
@@ -205,7 +205,7 @@ async def test_begun_on_the_lan_and_ended_over_the_cable(
 
 
 async def test_the_carriers_have_sessions_of_their_own(module: LanModule, host: LanHost, port: Path) -> None:
-    module.plug(port)
+    await module.plug(port)
     async with secured(port, POP) as cable:
         for _ in range(2):
             assert (await host.info()).hardware_id == (await cable.info()).hardware_id
@@ -224,7 +224,7 @@ async def test_flash_without_a_file_survives_the_power(
     await host.push(config)
     await module.power_off()
     assert module.trial_generation == 1
-    module.power_on()
+    await module.power_on()
     await listening(module)
     async with lan_secured(module.port, POP) as fresh:
         assert (await fresh.info()).trial.generation == 1

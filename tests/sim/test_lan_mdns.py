@@ -155,7 +155,7 @@ async def test_the_state_follows_the_configuration(
 async def test_goodbye(module: LanModule, listener: Listener, identity: Identity) -> None:
     await module.power_off(goodbye=True)
     await listener.loses(identity)
-    module.power_on()
+    await module.power_on()
     await listener.finds(identity)
 
 
