@@ -116,7 +116,9 @@ class Firmware:
 
     def _lan_carrier(self, interface: LanInterface) -> LanCarrier:
         hardware = self._hardware
-        sessions = HttpSessions(self._protocomm(), hardware.entropy, hardware.counts, self._note_fault)
+        sessions = HttpSessions(
+            self._protocomm(), hardware.entropy, hardware.counts, self._note_fault, hardware.changed
+        )
         return LanCarrier(
             interface,
             HttpServer(sessions.answer, _MOST_SOCKETS, hardware.counts),
@@ -124,8 +126,12 @@ class Firmware:
             hardware.identity,
             state=lambda: self.slots.state_name,
             spawn=self._tasks.create_task,
-            changed=hardware.changed,
+            listening=self._note_listening,
         )
+
+    def _note_listening(self, where: str) -> None:
+        self._hardware.say("httpd", f"listening at {where}")
+        self._hardware.changed()
 
     def _note_fault(self, fault: EndpointError) -> None:
         self._hardware.say("protocomm", fault.reason)

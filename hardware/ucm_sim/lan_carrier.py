@@ -16,8 +16,8 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 class LanCarrier:
     """Listens whenever it was last told to be `online`.
 
-    `state()` is the word that mDNS has for the module, `spawn` starts a task, and `changed()` is called when the
-    carrier has begun to listen.
+    `state()` is the word that mDNS has for the module, `spawn` starts a task, and `listening(where)` is called
+    when the carrier has begun to listen.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class LanCarrier:
         *,
         state: Callable[[], str],
         spawn: Spawn,
-        changed: Callable[[], None],
+        listening: Callable[[str], None],
     ) -> None:
         self._interface = interface
         self._server = server
@@ -37,7 +37,7 @@ class LanCarrier:
         self._identity = identity
         self._state = state
         self._spawn = spawn
-        self._changed = changed
+        self._listening = listening
         self._arriving: asyncio.Task[None] | None = None
         self._published: Service | None = None
 
@@ -71,7 +71,7 @@ class LanCarrier:
     async def _arrive(self) -> None:
         await self._server.start(self._interface.listen())
         self._publish()
-        self._changed()
+        self._listening(f"{self._interface.address}:{self._interface.port}")
 
     def _publish(self) -> None:
         service = self._service()
