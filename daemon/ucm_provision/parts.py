@@ -13,7 +13,7 @@ from ucm_provision.cloud.gateway import GatewayApi
 from ucm_provision.cloud.provisioning import HttpProvisioningApi
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import Carrier, Endpoint, Overrides
-from ucm_provision.core.plan import SitePlan
+from ucm_provision.core.plan import FixedProfiles, SitePlan
 from ucm_provision.core.ports import Clock, ProvisioningApi
 from ucm_provision.core.secret import Secret
 from ucm_provision.host.config import Configuration
@@ -57,7 +57,7 @@ def site_plan(settings: Configuration, expected: ExpectedModules) -> SitePlan:
         box_id=settings.box_id(),
         site_id=values.site.id or None,
         protocol=values.policy.protocol,
-        wifi=settings.wifi(),
+        profiles=FixedProfiles(settings.wifi()),
         trial_s=values.policy.trial_s,
         site_pop=settings.site_pop(),
         lan_site_pop=values.link.lan_site_pop,

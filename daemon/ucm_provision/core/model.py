@@ -240,6 +240,11 @@ class TlsCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepCredentials:
+    """The module keeps those of its active configuration; they never leave it."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimeSource:
     protocol: TimeProtocol
     host: str
@@ -254,7 +259,7 @@ class Connection:
     channel_id: str
     mqtt_host: str
     mqtt_port: int
-    credentials: PasswordCredentials | TlsCredentials
+    credentials: PasswordCredentials | TlsCredentials | KeepCredentials
     time_source: TimeSource
 
 
@@ -323,11 +328,12 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class WifiNetwork:
-    """A network to join. An open network has an empty passphrase."""
+    """A network to join. An open network has an empty passphrase. ``bssid``: the one access point, 6 bytes, or any."""
 
     ssid: str
     passphrase: Secret[str] = field(default_factory=lambda: Secret(""))
     hidden: bool = False
+    bssid: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
