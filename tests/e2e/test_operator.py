@@ -29,7 +29,7 @@ async def test_a_module_is_approved_with_the_label_that_the_operator_holds(
         assert view["hardware_id"] == HARDWARE_ID
         status, said = await ucmctl(station.socket, "show", HARDWARE_ID[:8])
         assert status == 0
-        assert " asked." in said
+        assert " approved it." in said
         assert POP not in said
     assert POP.encode() not in b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
 

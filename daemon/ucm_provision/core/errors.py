@@ -86,6 +86,8 @@ class Code(StrEnum):
     TRIAL_ABORTED = "trial_aborted"
     TRIAL_LOST = "trial_lost"
     NOT_ONLINE = "not_online"
+    NOT_ON_NETWORK = "not_on_network"
+    NETWORK_DROPPED = "network_dropped"
     NOT_SEEN = "not_seen"
     # the daemon itself and its command line
     CONFIG_INVALID = "config_invalid"
@@ -380,6 +382,14 @@ FAILURES: dict[Code, Failure] = {
     Code.NOT_ONLINE: _retry(
         "The module has its configuration but does not report that it is online. The detail is its own reason.",
         _TRIALS,
+    ),
+    Code.NOT_ON_NETWORK: _operator(
+        "The module is online with its new configuration, but on another network than the campaign wants. Check that "
+        "the wanted network reaches it, then retry it."
+    ),
+    Code.NETWORK_DROPPED: _operator(
+        "The campaign wants a network that is no longer among the site's. The module was not touched. Add the network "
+        "again with ucmctl wifi add, or abort the campaign."
     ),
     Code.NOT_SEEN: _operator(
         "The module reports that it is online, but neither the broker's witness nor the API has seen it. Nothing was "

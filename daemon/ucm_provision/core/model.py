@@ -232,11 +232,15 @@ class PasswordCredentials:
 
 @dataclass(frozen=True, slots=True)
 class TlsCredentials:
-    """DER throughout. ``private_key`` is PKCS#8, ``ca_chain`` the only trust anchors for the broker."""
+    """DER throughout. ``private_key`` is PKCS#8, ``ca_chain`` the only trust anchors for the broker.
+
+    ``not_after``: when the certificate ends, in seconds since the epoch.
+    """
 
     private_key: Secret[bytes]
     certificate: bytes
     ca_chain: tuple[bytes, ...]
+    not_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

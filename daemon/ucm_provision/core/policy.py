@@ -58,6 +58,9 @@ WIFI_NETWORKS_LARGEST = 3
 TRIAL_SHORTEST = 30
 TRIAL_LONGEST = 900
 TRIAL_DEFAULT = 120
+# Back on its old configuration a module is online again within this, or it needs fresh credentials: an API may
+# have revoked the old ones at once.
+RECOVERY_PATIENCE = 60.0
 # How often the module is asked how far it got. A poll costs it one AES block or two.
 STATE_POLL = 0.5
 # After a trial's end the module needs a moment to roll back and say so.

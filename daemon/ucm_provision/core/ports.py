@@ -62,9 +62,10 @@ class DeviceLink(Protocol):
     async def chunk(self, transaction: bytes, payload: bytes, offset: int) -> int:
         """Sends the next piece of ``payload`` from ``offset``; returns the module's next offset."""
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
+    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "") -> int:
         """Puts the staged configuration on trial, confirmed by the module itself once online.
 
+        ``ssid``: the network of the configuration that is tried alone while on trial; empty: all of them.
         ``now_unix_ms`` sets a clock that was never set; 0 when this box's own clock is not to be
         trusted. Returns the new generation.
         """

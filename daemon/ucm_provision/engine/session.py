@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import SystemRandom
 
@@ -12,17 +12,20 @@ import structlog
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, Disposition, UcmError
-from ucm_provision.core.events import Absorbed, Announced, Failed, Moved
-from ucm_provision.core.machine import Session, next_action
+from ucm_provision.core.events import Absorbed, Announced, Failed, Moved, SetBack
+from ucm_provision.core.machine import Action, Milestone, Session, next_action
 from ucm_provision.core.model import Carrier, ModuleInfo
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.attempt import Attempt, ReservedModule, Site, Work
 from ucm_provision.engine.locks import GiveWay, ModuleLock
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
+from ucm_provision.engine.recover import is_set_back
 from ucm_provision.engine.steps import STEPS, identify
 
 log = structlog.get_logger()
+
+Step = Callable[[Attempt], Awaitable[None]]
 
 # After these the credentials in memory may still be pushed; after any other failure they are dropped.
 _RESUMABLE = frozenset(
@@ -164,10 +167,10 @@ class SessionRunner:
         )
 
     async def _steps(self, attempt: Attempt) -> None:
-        await identify(attempt)  # on every link anew: nothing is done to a module that was not asked who it is
+        await self._step(attempt, identify)  # on every link anew: nothing is done to one that was not asked who it is
         while action := next_action(attempt.session, self._site.clock.now()):
             started = time.monotonic()
-            await STEPS[action](attempt)
+            await self._step(attempt, STEPS[action])
             log.info(
                 "step done",
                 UCM_SESSION=attempt.session.id,
@@ -176,6 +179,18 @@ class SessionRunner:
                 milestone=attempt.session.milestone.value,
                 seconds=round(time.monotonic() - started, 3),
             )
+            if action is Action.VERIFY and attempt.session.milestone is Milestone.IDENTIFIED:
+                return  # a network was proved; the module is met afresh for the rest
+
+    async def _step(self, attempt: Attempt, step: Step) -> None:
+        """A trial that failed on top of another configuration is journalled, and recovered from by further steps."""
+        try:
+            await step(attempt)
+        except UcmError as error:
+            if not is_set_back(attempt.session, error):
+                raise
+            log.warning(str(error), UCM_SESSION=attempt.session.id, UCM_HWID=attempt.hardware_id)
+            await attempt.note(SetBack(error.code, error.detail))
 
     async def _fail(self, session_id: str, error: UcmError) -> None:
         if self._record.session(session_id).milestone.ended:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Verified
+from ucm_provision.core.machine import Session
 from ucm_provision.core.model import Arrival, Device, Evidence, LinkState, Phase, Reason, Source
 from ucm_provision.engine.attempt import Attempt
 from ucm_provision.engine.trial import failed_trial, trial_failure
@@ -53,6 +54,8 @@ async def verify(attempt: Attempt) -> None:
     reported_at = attempt.site.clock.now()
     attempt.show("verify", "online, waiting to be seen at the broker")
     sight = sight or await _until_seen(attempt, arrivals, reported_at)
+    if setback := attempt.session.setback:
+        raise UcmError(setback.code, f"{setback.detail}; it has its old network, and fresh credentials".lstrip("; "))
     await attempt.note(Verified(_evidence(state, reported_at, sight)))
 
 
@@ -62,10 +65,11 @@ async def _until_online(attempt: Attempt) -> LinkState:
     deadline = clock.monotonic() + attempt.site.plan.trial_s + policy.TRIAL_GRACE
     misses = 0
     while True:
-        state = await _report(attempt)
+        state = await report(attempt)
         if state and session.intent and failed_trial(state, session.intent.transaction):
             raise trial_failure(state, session.intent.transaction)
         if state and state.generation == session.generation and state.phase is Phase.ONLINE:
+            _demand_network(session, state)
             return state
         misses = misses + 1 if state is None else 0
         attempt.show("verify", _progress(state, session.generation))
@@ -74,7 +78,13 @@ async def _until_online(attempt: Attempt) -> LinkState:
         await clock.sleep(policy.lan_backoff(misses) if misses else policy.STATE_POLL)
 
 
-async def _report(attempt: Attempt) -> LinkState | None:
+def _demand_network(session: Session, state: LinkState) -> None:
+    wanted = session.task.only if session.task and not session.setback else ""
+    if wanted not in ("", state.ssid):
+        raise UcmError(Code.NOT_ON_NETWORK, f'on "{state.ssid}", wanted "{wanted}"')
+
+
+async def report(attempt: Attempt) -> LinkState | None:
     """The module's own report, or None while a module on the LAN is not to be met."""
     try:
         return await attempt.link.state()

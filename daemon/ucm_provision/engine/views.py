@@ -12,6 +12,7 @@ from ucm_provision.core.events import (
     Cancelled,
     Checked,
     Committed,
+    Compensating,
     DeviceAdded,
     Event,
     Failed,
@@ -21,9 +22,11 @@ from ucm_provision.core.events import (
     PushIntended,
     ReprovisionAsked,
     Seen,
+    SetBack,
     SlaveAdded,
     SlaveArgumentsFixed,
     SlugSet,
+    Task,
     Verified,
     Warned,
 )
@@ -107,16 +110,29 @@ def describe(event: Event) -> str:
             return f"Found again at {endpoint.address}."
         case Announced(hardware_id):
             return f"It says that it is {hardware_id}; that is not proved yet."
-        case Approved(by):
-            return f"{by} approved it."
         case Absorbed(into):
             return f"It is the module of session {into}, which goes on here."
         case Failed(code, detail):
             return explain(code, detail)
+        case SetBack(code, detail):
+            return f"Back on its old configuration. {explain(code, detail)}"
+        case Compensating():
+            return "Not online with its old configuration either: it gets fresh credentials and keeps its networks."
+        case _:
+            return _describe_order(event)
+
+
+def _describe_order(event: Event) -> str:
+    """What somebody wanted."""
+    match event:
+        case Approved(by):
+            return f"{by} approved it."
         case HoldCleared(why):
             return f"Goes on: {why}."
-        case ReprovisionAsked(_, _, by):
+        case ReprovisionAsked(by=by, task=None):
             return f"Provisioned anew, as {by} asked."
+        case ReprovisionAsked(by=by, task=Task() as task):
+            return f"Provisioned anew for {', '.join(task.networks)}, as campaign {task.campaign} of {by} wants."
         case Cancelled(why):
             return f"Ended: {why}."
         case _:
@@ -135,7 +151,7 @@ def _describe_progress(event: Event) -> str:
             return f"Pushing the configuration onto generation {intent.base_generation}."
         case Committed(generation):
             return f"The module holds the configuration as generation {generation}."
-        case Adopted(device_id, slug, generation, owner, _):
+        case Adopted(device_id, slug, generation, owner):
             return f"Already configured (generation {generation}, by {owner}) as device {device_id} ({slug})."
         case Verified(evidence):
             return _verified(evidence)
@@ -145,7 +161,7 @@ def _describe_progress(event: Event) -> str:
 
 def _describe_in_the_api(event: Event) -> str:
     match event:
-        case DeviceAdded(device_id, slug, _):
+        case DeviceAdded(device_id, slug):
             return f"Device {device_id}{f' ({slug})' if slug else ''} in the provisioning API."
         case SlaveArgumentsFixed(arguments, model):
             return f"The LINK slave {model} {arguments.hardware_id} will be {_as_asked(arguments)}."

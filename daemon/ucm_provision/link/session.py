@@ -84,9 +84,13 @@ class SecureLink:
         decode.check_reply(reply, "chunk")
         return _offset(reply, offset + len(piece), len(payload))
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
+    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "") -> int:
         request = pb.Commit(
-            transaction=transaction, confirm_by=pb.MODULE_ONLINE, trial_s=trial_s, now_unix_ms=now_unix_ms
+            transaction=transaction,
+            confirm_by=pb.MODULE_ONLINE,
+            trial_s=trial_s,
+            now_unix_ms=now_unix_ms,
+            ssid=ssid,
         )
         reply = await self._configure(pb.ConfigRequest(commit=request), self._timing.commit)
         decode.check_reply(reply, "commit")

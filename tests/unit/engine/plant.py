@@ -195,7 +195,7 @@ class Link:
             await self._turn()
         return len(payload)
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
+    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "") -> int:
         await self._turn()
         device = self._api.devices[self._module.hardware_id]
         digest = hashlib.sha256(self._payload).digest()
