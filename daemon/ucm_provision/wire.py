@@ -239,6 +239,76 @@ class AcceptRequest(TypedDict, total=False):
     ca: str
 
 
+class CampaignMemberView(TypedDict):
+    """``message``: why it failed, or what it waits for."""
+
+    hardware_id: str
+    name: str | None
+    state: Literal["pending", "running", "away", "done", "failed"]
+    code: str | None
+    message: str | None
+
+
+class CampaignView(TypedDict):
+    """A move of many modules to other networks. ``only``: the network that each must get online on, if it must be one.
+
+    ``reason``: why it paused. ``counts``: members by state. ``idle``: nobody is under way, and nobody who has not
+    begun can be reached now.
+    """
+
+    id: str
+    kind: Literal["stage", "change", "drop"]
+    networks: list[str]
+    only: str | None
+    state: Literal["proposed", "running", "paused", "done", "aborted"]
+    reason: str | None
+    by: str
+    placed_at: float
+    updated_at: float
+    canary: int
+    wave: int
+    max_failures: int
+    idle: bool
+    counts: dict[str, int]
+    members: list[CampaignMemberView]
+
+
+class CampaignList(TypedDict):
+    campaigns: list[CampaignView]
+
+
+class CampaignAnswer(TypedDict):
+    campaign: CampaignView
+
+
+class ChosenView(TypedDict):
+    """A module and what a campaign would do about it. ``why``: why it cannot be reached now, or is left out."""
+
+    hardware_id: str
+    name: str | None
+    why: str | None
+
+
+class CampaignPlan(TypedDict):
+    """What a campaign would do, were it begun now."""
+
+    networks: list[str]
+    only: str | None
+    members: list[ChosenView]
+    left_out: list[ChosenView]
+
+
+class CampaignRequest(TypedDict, total=False):
+    """``dry_run``: only say what would be done."""
+
+    kind: Required[Literal["stage", "change", "drop"]]
+    ssid: Required[str]
+    canary: int
+    wave: int
+    max_failures: int
+    dry_run: bool
+
+
 class IdentifyRequest(TypedDict, total=False):
     """``seconds``: how long the module blinks, 1 to 60."""
 

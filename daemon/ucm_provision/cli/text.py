@@ -6,7 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ucm_provision.wire import ApiChoice, AttachedView, ModuleDetail, ModuleView, OrderView, StatusView
+from ucm_provision.wire import (
+    ApiChoice,
+    AttachedView,
+    CampaignPlan,
+    CampaignView,
+    ChosenView,
+    ModuleDetail,
+    ModuleView,
+    OrderView,
+    StatusView,
+)
 
 _GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
 _ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
@@ -128,6 +138,40 @@ def api_text(choice: ApiChoice) -> str:
     return "\n".join(lines)
 
 
+def plan_text(plan: CampaignPlan) -> str:
+    """What a campaign would do: to whom, who cannot be reached now, who is left out."""
+    only = f", each online on {plan['only']}" if plan["only"] else ""
+    head = f"{len(plan['members'])} modules would get {', '.join(plan['networks'])}{only}; nothing was changed."
+    now = [each for each in plan["members"] if not each["why"]]
+    later = [each for each in plan["members"] if each["why"]]
+    parts = [("reached now", now), ("not reached now", later), ("left out", plan["left_out"])]
+    return "\n".join([head, *(line for title, chosen in parts if chosen for line in _chosen(title, chosen))])
+
+
+def _chosen(title: str, chosen: Sequence[ChosenView]) -> list[str]:
+    rows = [(each["name"] or "-", each["hardware_id"], each["why"] or "") for each in chosen]
+    return ["", f"{title}: {len(chosen)}", *(f"  {line}" for line in _columns(rows))]
+
+
+def campaign_text(campaign: CampaignView) -> str:
+    """How far a campaign is, and what there is to know of each module that is not done."""
+    lines = [f"campaign {campaign['id']}: {progress_text(campaign)}"]
+    if campaign["reason"]:
+        lines.append(f"  {campaign['reason']}. ucmctl wifi resume goes on, ucmctl wifi abort ends it.")
+    open_members = [each for each in campaign["members"] if each["state"] != "done"]
+    rows = [(each["state"], each["name"] or "-", each["hardware_id"], each["message"] or "") for each in open_members]
+    return "\n".join([*lines, *(f"  {line}" for line in _columns(rows))])
+
+
+def progress_text(campaign: CampaignView) -> str:
+    """One line: what, in which state, and how many."""
+    counts = campaign["counts"]
+    total = sum(counts.values())
+    told = [f"{counts[name]} {name}" for name in ("running", "away", "pending", "failed") if counts.get(name)]
+    what = f"{campaign['kind']} to {', '.join(campaign['networks'])}"
+    return ", ".join([f"{what}: {campaign['state']}, {counts.get('done', 0)} of {total} done", *told])
+
+
 def _attached(slave: AttachedView) -> str:
     device = slave["device_id"] or "not added yet"
     return f"{slave['name']}  {slave['hardware_id']}  {slave['model']}  {device}"
@@ -147,6 +191,8 @@ def _evidence(module: ModuleView) -> str:
 
 def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
     table = list(rows)
+    if not table:
+        return []
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 

@@ -10,6 +10,9 @@ from aiohttp import web
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.wire import (
     ApiChoice,
+    CampaignAnswer,
+    CampaignList,
+    CampaignPlan,
     ErrorAnswer,
     ManifestAnswer,
     ManifestText,
@@ -32,6 +35,9 @@ Body = (
     | OrderList
     | OrderAnswer
     | ApiChoice
+    | CampaignAnswer
+    | CampaignList
+    | CampaignPlan
     | ManifestText
     | ManifestAnswer
     | ErrorAnswer

@@ -104,6 +104,10 @@ class Code(StrEnum):
     MODULE_AMBIGUOUS = "module_ambiguous"
     MODULE_AT_WORK = "module_at_work"
     MODULE_NOT_IDENTIFIED = "module_not_identified"
+    CAMPAIGN_UNKNOWN = "campaign_unknown"
+    CAMPAIGN_OPEN = "campaign_open"
+    CAMPAIGN_ENDED = "campaign_ended"
+    CAMPAIGN_POINTLESS = "campaign_pointless"
     ORDER_UNKNOWN = "order_unknown"
     ORDER_ENDED = "order_ended"
     ORDER_OPEN = "order_open"
@@ -467,6 +471,25 @@ FAILURES: dict[Code, Failure] = {
         409,
         Exit.FAILED,
         "Nobody knows yet whose endpoint this is, so there is nothing to provision anew. Retry it instead.",
+    ),
+    Code.CAMPAIGN_UNKNOWN: Failure(
+        Disposition.REJECT,
+        404,
+        Exit.NOT_FOUND,
+        "No campaign of that number is known here. ucmctl wifi campaigns lists them.",
+    ),
+    Code.CAMPAIGN_OPEN: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "Another campaign is not done yet. Wait for it, or end it with ucmctl wifi abort.",
+    ),
+    Code.CAMPAIGN_ENDED: Failure(Disposition.REJECT, 409, Exit.FAILED, "The campaign has ended already."),
+    Code.CAMPAIGN_POINTLESS: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "There is nothing to change. Nothing was begun; ucmctl wifi change --dry-run says why of each module.",
     ),
     Code.ORDER_UNKNOWN: Failure(Disposition.REJECT, 404, Exit.NOT_FOUND, "No order of that number is known here."),
     Code.ORDER_ENDED: Failure(

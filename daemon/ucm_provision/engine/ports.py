@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ucm_provision.core.campaign import Campaign
 from ucm_provision.core.events import Event
 from ucm_provision.core.machine import Session
 from ucm_provision.core.orders import Order
@@ -22,6 +23,22 @@ class OrderJournal(Protocol):
 
     async def orders(self) -> list[Order]:
         """Every order that is kept, oldest first."""
+
+
+class CampaignJournal(Protocol):
+    async def keep_campaign(self, campaign: Campaign) -> None:
+        """The campaign as it is now, on disk when this returns."""
+
+    async def campaigns(self) -> list[Campaign]:
+        """Every campaign that was ever kept, oldest first."""
+
+
+class ProfileChanges(Protocol):
+    """The site's Wi-Fi profiles, as far as the engine changes them. On disk when a call returns."""
+
+    async def prefer(self, ssid: str, /) -> None: ...
+
+    async def drop(self, ssid: str, /) -> None: ...
 
 
 class Expectations(Protocol):

@@ -39,6 +39,11 @@ class Proofs:
         """Whether there is anything to try at an endpoint that has said who it is."""
         return self.lookup(session)(session.announced_id or None) is not None
 
+    def knows(self, session: Session, carrier: Carrier) -> bool:
+        """Whether a module that is known already can be spoken to over this carrier."""
+        hardware_id = session.hardware_id or session.announced_id
+        return hardware_id in self._typed or self._plan.pop_for(hardware_id, carrier) is not None
+
     def announced(self, session_id: str) -> str:
         """Who the module at an endpoint said it is, in the last conversation about the session; or nothing."""
         return self._announced.pop(session_id, "")
