@@ -6,9 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ucm_provision.wire import ApiChoice, AttachedView, ModuleDetail, ModuleView, OrderView, StatusView
+from ucm_provision.wire import ApiChoice, AttachedView, ModuleDetail, ModuleView, OrderView, StatusView, WifiView
 
 _GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
+_WIFI_HEADER = ("SSID", "PASSPHRASE", "HIDDEN", "ACCESS POINT")
 _ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
 _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
 
@@ -126,6 +127,23 @@ def api_text(choice: ApiChoice) -> str:
     rows = [(each["name"], each["host"], str(each["port"]), " ".join(each["addresses"])) for each in gateways]
     lines += ["", *_columns([_GATEWAY_HEADER, *rows])] if rows else ["", "No Gateway is seen on the LAN."]
     return "\n".join(lines)
+
+
+def wifi_text(wifi: WifiView) -> str:
+    """The networks, the preferred one first, and below them whose choice that is."""
+    rows = [
+        (each["ssid"], "none" if each["open"] else "set", "yes" if each["hidden"] else "no", each["bssid"] or "any")
+        for each in wifi["networks"]
+    ]
+    lines = _columns([_WIFI_HEADER, *rows]) if rows else ["No network: modules keep theirs."]
+    return "\n".join([*lines, "", _whose_networks(wifi)])
+
+
+def _whose_networks(wifi: WifiView) -> str:
+    if wifi["chosen_by"] == "configuration":
+        return "As the configuration says."
+    configured = ", ".join(wifi["configured"]) or "none"
+    return f"As operators chose. ucmctl wifi reset returns to those of the configuration: {configured}."
 
 
 def _attached(slave: AttachedView) -> str:

@@ -20,6 +20,7 @@ from ucm_provision.wire import (
     OrderAnswer,
     OrderList,
     StatusView,
+    WifiView,
 )
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ Body = (
     | ApiChoice
     | ManifestText
     | ManifestAnswer
+    | WifiView
     | ErrorAnswer
 )
 
