@@ -206,6 +206,36 @@ class ManifestAnswer(TypedDict):
     problems: list[str]
 
 
+class WifiNetworkView(TypedDict):
+    """``open``: it has no passphrase. ``bssid``: the only access point that is used, ``aa:bb:cc:dd:ee:ff``."""
+
+    ssid: str
+    open: bool
+    hidden: bool
+    bssid: str | None
+
+
+class WifiView(TypedDict):
+    """The site's networks in order of preference. ``configured``: what the configuration says, in force or not."""
+
+    networks: list[WifiNetworkView]
+    chosen_by: Literal["configuration", "operator"]
+    configured: list[str]
+
+
+class WifiRequest(TypedDict, total=False):
+    """A network to add, or to put in place of the one of its name. ``passphrase``: empty for an open network.
+
+    ``first``: as the preferred one; otherwise it keeps its place, or comes last.
+    """
+
+    ssid: Required[str]
+    passphrase: str
+    hidden: bool
+    bssid: str
+    first: bool
+
+
 class ApiView(TypedDict):
     """``url`` is empty while no Gateway has been accepted."""
 

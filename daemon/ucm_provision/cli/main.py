@@ -17,6 +17,7 @@ from ucm_provision.cli.orders import orders, replace
 from ucm_provision.cli.provision import provision
 from ucm_provision.cli.text import list_text, show_text, status_text
 from ucm_provision.cli.watch import Watcher
+from ucm_provision.cli.wifi import wifi
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.machine import Milestone
 
@@ -149,7 +150,7 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     _print_module(client.post("modules", module, "reprovision"), as_json)
 
 
-for _command in (provision, orders, replace, manifest, api):
+for _command in (provision, orders, replace, manifest, api, wifi):
     ucmctl.add_command(_command)
 
 

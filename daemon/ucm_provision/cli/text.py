@@ -16,9 +16,11 @@ from ucm_provision.wire import (
     ModuleView,
     OrderView,
     StatusView,
+    WifiView,
 )
 
 _GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
+_WIFI_HEADER = ("SSID", "PASSPHRASE", "HIDDEN", "ACCESS POINT")
 _ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
 _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
 
@@ -170,6 +172,23 @@ def progress_text(campaign: CampaignView) -> str:
     told = [f"{counts[name]} {name}" for name in ("running", "away", "pending", "failed") if counts.get(name)]
     what = f"{campaign['kind']} to {', '.join(campaign['networks'])}"
     return ", ".join([f"{what}: {campaign['state']}, {counts.get('done', 0)} of {total} done", *told])
+
+
+def wifi_text(wifi: WifiView) -> str:
+    """The networks, the preferred one first, and below them whose choice that is."""
+    rows = [
+        (each["ssid"], "none" if each["open"] else "set", "yes" if each["hidden"] else "no", each["bssid"] or "any")
+        for each in wifi["networks"]
+    ]
+    lines = _columns([_WIFI_HEADER, *rows]) if rows else ["No network: modules keep theirs."]
+    return "\n".join([*lines, "", _whose_networks(wifi)])
+
+
+def _whose_networks(wifi: WifiView) -> str:
+    if wifi["chosen_by"] == "configuration":
+        return "As the configuration says."
+    configured = ", ".join(wifi["configured"]) or "none"
+    return f"As operators chose. ucmctl wifi reset returns to those of the configuration: {configured}."
 
 
 def _attached(slave: AttachedView) -> str:

@@ -23,6 +23,7 @@ from ucm_provision.wire import (
     OrderAnswer,
     OrderList,
     StatusView,
+    WifiView,
 )
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ Body = (
     | CampaignPlan
     | ManifestText
     | ManifestAnswer
+    | WifiView
     | ErrorAnswer
 )
 

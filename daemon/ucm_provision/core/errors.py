@@ -93,6 +93,8 @@ class Code(StrEnum):
     CONFIG_INVALID = "config_invalid"
     MANIFEST_INVALID = "manifest_invalid"
     TOKEN_MISSING = "token_missing"  # noqa: S105 -- the name of a failure
+    SECRETS_UNREADABLE = "secrets_unreadable"
+    SECRETS_NOT_KEPT = "secrets_not_kept"
     JOURNAL_TOO_NEW = "journal_too_new"
     JOURNAL_UNUSABLE = "journal_unusable"
     ALREADY_RUNNING = "already_running"
@@ -112,6 +114,9 @@ class Code(StrEnum):
     ORDER_ENDED = "order_ended"
     ORDER_OPEN = "order_open"
     MANIFEST_REFUSED = "manifest_refused"
+    WIFI_INVALID = "wifi_invalid"
+    WIFI_UNKNOWN = "wifi_unknown"
+    WIFI_FULL = "wifi_full"
     REQUEST_INVALID = "request_invalid"
     INTERNAL = "internal"
 
@@ -408,6 +413,17 @@ FAILURES: dict[Code, Failure] = {
         "There is no token for the provisioning API. Put it into the file that api.token_file names, "
         "readable by the daemon only.",
     ),
+    Code.SECRETS_UNREADABLE: Failure(
+        _FATAL,
+        500,
+        Exit.CONFIG,
+        "The sealed secrets in the state folder cannot be opened. The daemon did not start, and they were not touched. "
+        "Bring back the key that sealed them, or key and secrets together from a backup.",
+    ),
+    Code.SECRETS_NOT_KEPT: _retry(
+        "The sealed secrets in the state folder cannot be written. Nothing was changed. Check the disk and the rights "
+        "on state.dir."
+    ),
     Code.JOURNAL_TOO_NEW: Failure(
         _FATAL,
         500,
@@ -507,6 +523,24 @@ FAILURES: dict[Code, Failure] = {
     ),
     Code.MANIFEST_REFUSED: Failure(
         Disposition.REJECT, 400, Exit.FAILED, "The manifest has mistakes. Nothing was changed; every line stands above."
+    ),
+    Code.WIFI_INVALID: Failure(
+        Disposition.REJECT,
+        400,
+        Exit.USAGE,
+        "That is no Wi-Fi network that modules could join. Nothing was changed. The detail says what was expected.",
+    ),
+    Code.WIFI_UNKNOWN: Failure(
+        Disposition.REJECT,
+        404,
+        Exit.NOT_FOUND,
+        "No Wi-Fi network of that name is on the site's list. Upper and lower case count.",
+    ),
+    Code.WIFI_FULL: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "The site's list has three Wi-Fi networks, as many as a module takes. Drop one first: ucmctl wifi drop.",
     ),
     Code.REQUEST_INVALID: Failure(Disposition.REJECT, 400, Exit.USAGE, "The request is not one that the daemon knows."),
     Code.INTERNAL: _operator(

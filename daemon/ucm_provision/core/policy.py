@@ -108,6 +108,8 @@ FEED_QUEUE = 1024
 FEED_HEARTBEAT = 15.0
 CONTROL_BODY_LARGEST = 4096
 POP_LONGEST = 128
+# Of modules that operators read the label of; several times what one box looks after.
+TYPED_PROOFS_KEPT = 4096
 # Some thousand lines; a site has some hundred modules.
 MANIFEST_LARGEST = 1024 * 1024
 MANIFEST_PROBLEMS_TOLD = 20

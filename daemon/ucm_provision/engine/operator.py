@@ -39,7 +39,8 @@ class Operator:
         """The module may be provisioned, with the proof of possession from its label if one is given."""
         session = self._idle(session_id)
         if proof is not None:
-            self._proofs.learn(session, proof)
+            await self._proofs.learn(session, proof)
+            session = self._idle(session_id)  # it may have gone on while the proof was written
         if self._record.find(session_id) is None:
             await self._record.admit(session, by)
         elif not session.milestone.ended:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from ucm_provision.core.campaign import Campaign
 from ucm_provision.core.events import Event
 from ucm_provision.core.machine import Session
+from ucm_provision.core.model import ProofOfPossession
 from ucm_provision.core.orders import Order
 from ucm_provision.core.plan import ExpectedModule
 
@@ -48,3 +50,14 @@ class Expectations(Protocol):
 
     async def put(self, *modules: ExpectedModule) -> None:
         """These lines in place of what the manifest said of the same modules, on disk when this returns."""
+
+
+class ProofStore(Protocol):
+    """The proofs of possession that operators typed."""
+
+    @property
+    def proofs(self) -> Mapping[str, ProofOfPossession]:
+        """By hardware id, or by session while that is unknown."""
+
+    async def change_proofs(self, changes: Mapping[str, ProofOfPossession | None], /) -> None:
+        """Keeps these and forgets those of None, on disk when this returns. Raises UcmError: secrets_not_kept."""

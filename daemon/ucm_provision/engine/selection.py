@@ -51,11 +51,11 @@ class Selection:
         """The networks that a move concerning ``ssid`` leads to.
 
         Raises:
-            UcmError: network_dropped, if the site's profiles do not have it; request_invalid, if none would be left.
+            UcmError: wifi_unknown, or request_invalid if none would be left.
         """
         known = [network.ssid for network in self._plan.wifi]
         if ssid not in known:
-            raise UcmError(Code.NETWORK_DROPPED, ssid)
+            raise UcmError(Code.WIFI_UNKNOWN, f"known are: {', '.join(known) or 'none'}")
         others = [each for each in known if each != ssid]
         if kind is CampaignKind.STAGE:
             return Target(kind, (*others, ssid)[-policy.WIFI_NETWORKS_LARGEST :])

@@ -109,7 +109,7 @@ class SessionRunner:
         async with self._site.links.dial(session.endpoint, self._proofs.lookup(session)) as link:
             info = await link.info()
             self._check_identity(session, info)
-            self._proofs.proved(session, info.hardware_id)
+            await self._proofs.proved(session, info.hardware_id)
             # One module has one lock: what its last conversation ended with is journalled before the next begins.
             async with self._locks[info.hardware_id].held(session.endpoint.carrier):
                 yield link, await link.info()  # again: another conversation may have changed what the module holds

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -400,6 +400,19 @@ class Nothing:
         raise AssertionError("nobody sets it")
 
 
+class MemoryProofs:
+    """Keeps the proofs that operators type for as long as the plant stands."""
+
+    def __init__(self) -> None:
+        self.proofs: dict[str, ProofOfPossession] = {}
+
+    async def change_proofs(self, changes: Mapping[str, ProofOfPossession | None]) -> None:
+        for of, proof in changes.items():
+            self.proofs.pop(of, None)
+            if proof:
+                self.proofs[of] = proof
+
+
 class Plant:
     """Everything around the engine, and the engine itself between :meth:`running`'s entry and exit.
 
@@ -420,7 +433,8 @@ class Plant:
         site = Site(self.cables, self.api, WillingBroker(), BlindWitness(), self.clock, plan)
         self.gate = ApiGate(site.api, self.clock)
         site = replace(site, api=PatientApi(self.gate, self.clock))
-        self.proofs = Proofs(plan)
+        self.kept_proofs: MemoryProofs = before.kept_proofs if before else MemoryProofs()
+        self.proofs = Proofs(plan, self.kept_proofs)
         runner = SessionRunner(site, self.record, self.proofs)
         self.supervisor = Supervisor(self.record, runner, self.gate, plan, self.clock)
         self.selection = Selection(self.record, self.supervisor, plan, self.proofs)

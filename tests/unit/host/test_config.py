@@ -156,7 +156,7 @@ def test_a_passphrase_of_another_length(path: Path, length: int) -> None:
     with pytest.raises(UcmError) as refused:
         wifi(path, "plant", passphrase)
     place = f"{path}, line 4, wifi[0].passphrase_file"
-    expected = f"{place}: expected a passphrase of 8 to 63 printable ASCII characters in the file"
+    expected = f"{place}: expected a passphrase of 8 to 63 printable ASCII characters, or 64 hexadecimal digits"
     assert refused.value.detail == expected
     assert CANARY[:7] not in str(refused.value)
 
@@ -169,7 +169,7 @@ def test_a_network_s_name_may_have_32_bytes(path: Path, ssid: str) -> None:
 def test_a_network_s_name_is_counted_in_bytes(path: Path) -> None:
     with pytest.raises(UcmError) as refused:
         wifi(path, "ü" * 16 + "x", None)
-    assert refused.value.detail == f"{path}, line 3, wifi[0].ssid: expected at most 32 bytes"
+    assert refused.value.detail == f"{path}, line 3, wifi[0].ssid: expected 1 to 32 bytes"
 
 
 def test_the_order_of_networks_is_kept_and_an_open_one_has_no_passphrase(path: Path) -> None:
