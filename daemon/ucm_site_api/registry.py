@@ -173,13 +173,9 @@ class Registry:
         """Give a device another blueprint; 404 (ApiError) if it is gone."""
         return await self._write(devices.assign_blueprint, device_id, blueprint_id, now)
 
-    async def delete_device(self, device_id: str, now: datetime) -> list[Credential]:
-        """Delete a device; returns its credentials that ended with it.
-
-        Raises:
-            ApiError: 404 it is gone, 422 others run on it.
-        """
-        return await self._write(devices.delete_device, device_id, now)
+    async def delete_device(self, device_id: str, now: datetime) -> None:
+        """Delete a device and end its credentials; ApiError: 404 it is gone, 422 others run on it."""
+        await self._write(devices.delete_device, device_id, now)
 
     async def credential_by_serial(self, serial: str) -> Credential | None:
         """The credential of a certificate; `serial` in lower-case hexadecimal."""

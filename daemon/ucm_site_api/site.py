@@ -110,9 +110,6 @@ class SiteApi:
         """End a credential now, and the sessions that came with it."""
         await self._registry.revoke(hardware_id, number, self._settings.now())
         await self._broker.enforce_ends()
-        revoked = await self._registry.credential(hardware_id, number)
-        if revoked is not None:
-            await self._broker.end_sessions_of(revoked)
 
     async def enforce_ends(self) -> None:
         """Make the broker refuse credentials that ended meanwhile; done by itself as each ends."""

@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime, timedelta
 
 from ucm_site_api.errors import ApiError, not_found
-from ucm_site_api.records import Credential, Device, Page
+from ucm_site_api.records import Device, Page
 from ucm_site_api.sql.credentials import end_credentials
 from ucm_site_api.timestamps import from_text, to_text
 
@@ -73,11 +73,8 @@ def assign_blueprint(db: sqlite3.Connection, device_id: str, blueprint_id: str, 
     return require_device(db, device_id)
 
 
-def delete_device(db: sqlite3.Connection, device_id: str, now: datetime) -> list[Credential]:
+def delete_device(db: sqlite3.Connection, device_id: str, now: datetime) -> None:
     """Delete a device and end its credentials.
-
-    Returns:
-        the credentials that were accepted until now.
 
     Raises:
         ApiError: 404 it is gone, 422 others run on it.
@@ -86,9 +83,8 @@ def delete_device(db: sqlite3.Connection, device_id: str, now: datetime) -> list
     if db.execute("SELECT 1 FROM device WHERE upstream_id = ? LIMIT 1", (device_id,)).fetchone():
         message = "Other devices run on this one or speak through it. Delete them first."
         raise ApiError(422, "unprocessable_entity", message)
-    ended = end_credentials(db, device_id, now)
+    end_credentials(db, device_id, now)
     db.execute("DELETE FROM device WHERE id = ?", (device_id,))
-    return ended
 
 
 def require_device(db: sqlite3.Connection, device_id: str) -> Device:
