@@ -3,7 +3,7 @@
 The peer is a bare client of a second mosquitto, fresh as well, that sends the very same messages (a role, the end of
 what may have been left, a client: three commands in each) and waits for the answer to each, with as many of them under
 way as there are HTTP connections here. mosquitto writes its whole file for every command, so both grow from no module
-to a thousand, a hundred in turns: at the same sizes, and in the same weather.
+to a thousand, some hundreds in turns: at the same sizes, and in the same weather.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ucm_site_api.messages import PasswordCredentials
 from ucm_site_api.mosquitto.clients import commands_to_admit
 
 DEVICES = 1000
-IN_TURNS = 100
+IN_TURNS = 250
 ROUNDS = 3
 SHARE = 0.8
 
