@@ -22,35 +22,34 @@ LIMIT = 50
 DEVICES = OFFSET + 2 * LIMIT
 ROUNDS = 51
 MILLISECONDS = 10.0
+EXPANSIONS = ("", "connectivity")
 
 
 async def measure(folder: Path) -> list[Result]:
-    """The median for the list of all devices and for that of a site, with and without their connectivity."""
+    """The median for the list of all devices and for that of a site, the only one and one of two."""
     state = folder / "state"
     async with site_server(state, *ANY_PORTS):
         pass  # the first start makes the registry
     site = _fill(state / REGISTRY_FILE)
+    lists = (("devices", "/v3/devices"), ("a site's devices", f"/v3/sites/{site}/devices"))
     async with site_server(state, *ANY_PORTS) as server, HttpConnection(server) as connection:
-        return [
-            await _page(connection, what, f"{path}?offset={OFFSET}&limit={LIMIT}{expand}")
-            for what, path in (("devices", "/v3/devices"), ("a site's devices", f"/v3/sites/{site}/devices"))
-            for expand in ("", "&expand=connectivity")
-        ]
+        alone = [await _page(connection, what, path, expand) for what, path in lists for expand in EXPANSIONS]
+        await connection.call("POST", "/v3/sites", b'{"name": "Another", "timezone": "UTC"}')
+        return [*alone, await _page(connection, "the devices of one of two sites", lists[1][1], EXPANSIONS[1])]
 
 
-async def _page(connection: HttpConnection, what: str, path: str) -> Result:
-    milliseconds = []
+async def _page(connection: HttpConnection, what: str, path: str, expand: str) -> Result:
+    path, milliseconds = f"{path}?offset={OFFSET}&limit={LIMIT}&expand={expand}", []
     for _ in range(ROUNDS):
         started = time.perf_counter()
         answer = await connection.call("GET", path)
         milliseconds.append((time.perf_counter() - started) * 1000)
         page = json.loads(answer)
         assert (len(page["devices"]), page["total_count"]) == (LIMIT, DEVICES)
-    median, expanded = statistics.median(milliseconds), " with connectivity" if "expand" in path else ""
     return Result(
-        f"page of {what}{expanded} at offset {OFFSET}, milliseconds",
+        f"page of {what}{f' with {expand}' if expand else ''} at offset {OFFSET}, milliseconds",
         f"median of {ROUNDS}, the slowest {max(milliseconds):.1f}; {DEVICES} devices",
-        median,
+        statistics.median(milliseconds),
         MILLISECONDS,
     )
 

@@ -174,6 +174,10 @@ async def test_upstream_device_cannot_be_deleted_behind_our_back(registry: Regis
 
 
 async def test_pages_and_totals_beside_deleted_devices_and_other_sites(registry: Registry) -> None:
+    alone = await registry.enrol(DRAFT, NOW)
+    assert (await registry.devices("s", 0, 3)).items == [alone]
+    assert (await registry.devices("nobody", 0, 3)).total == 0
+    await registry.delete_device(alone.id, NOW)
     await registry.add_site(Site("other", "Other", "UTC"), NOW)
     drafts = [replace(DRAFT, hardware_id=new_hardware_id(), site_id=("s", "other")[n % 2]) for n in range(20)]
     added = [await registry.enrol(draft, NOW) for draft in drafts]

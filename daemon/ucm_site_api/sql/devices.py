@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from ucm_site_api.errors import ApiError, not_found
 from ucm_site_api.records import Device, Page
 from ucm_site_api.sql.credentials import end_credentials
+from ucm_site_api.sql.sites import is_only_site
 from ucm_site_api.timestamps import from_text, to_text
 
 # SQLite itself would walk the table for a list of all.
@@ -28,7 +29,7 @@ def device_where(db: sqlite3.Connection, condition: str, *values: str | None) ->
 def devices(db: sqlite3.Connection, site_id: str | None, offset: int, limit: int) -> Page[Device]:
     """One page of a site's devices, or of all, oldest first."""
     # What lies before the page is stepped over and what lies behind it is counted: one pass over a small index.
-    chosen, values = (_OF_SITE, [site_id]) if site_id is not None else (_OF_ALL, [])
+    chosen, values = _chosen(db, site_id)
     first = f"SELECT position FROM {chosen} ORDER BY position LIMIT 1 OFFSET ?"  # noqa: S608 -- a literal
     found = db.execute(first, (*values, offset)).fetchone()
     if found is None:
@@ -36,6 +37,13 @@ def devices(db: sqlite3.Connection, site_id: str | None, offset: int, limit: int
     rest, values = f"{chosen} AND position >= ?", [*values, *found]
     rows = db.execute(f"SELECT * FROM {rest} ORDER BY position LIMIT ?", (*values, limit))  # noqa: S608 -- a literal
     return Page([_device(row) for row in rows], offset + _count(db, rest, *values))
+
+
+def _chosen(db: sqlite3.Connection, site_id: str | None) -> tuple[str, list[str | int]]:
+    # The index of all has nothing but positions, so it is the faster one for a server with one site, too.
+    if site_id is None or is_only_site(db, site_id):
+        return _OF_ALL, []
+    return _OF_SITE, [site_id]
 
 
 def _count(db: sqlite3.Connection, chosen: str, *values: str | int) -> int:
