@@ -16,6 +16,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
 DEMO_ARGS ?=
+# Which parts of the bench, e.g. make bench BENCH_ARGS=site; all of them without
+BENCH_ARGS ?=
 # What pytest is told, e.g. make test TEST_ARGS="-k frames"
 TEST_ARGS ?=
 
@@ -45,8 +47,8 @@ coverage: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.tx
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: .venv/.dev
-	$(BIN)/python -m tests.bench
+bench: .venv/.dev system-packages
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 proto: .venv/.dev
 	hardware/link/generate.sh $(BIN)/python
