@@ -64,14 +64,16 @@ def at_rest(view: ModuleView) -> bool:
     return verified(view) and view["activity"] is None
 
 
-async def all_are(running: Running, modules: Iterable[LanModule], condition: Callable[[ModuleView], bool]) -> None:
+async def all_are(
+    running: Running, modules: Iterable[LanModule], condition: Callable[[ModuleView], bool], patience: float = DEADLINE
+) -> None:
     """Waits until the present view of each module meets the condition, all at the same time."""
     ids = {module.identity.hardware_id for module in modules}
 
     def missing() -> bool:
-        return ids > {view["hardware_id"] or view["announced_id"] or "" for view in running.views() if condition(view)}
+        return bool(ids - {view["hardware_id"] or view["announced_id"] for view in running.views() if condition(view)})
 
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(patience):
         with running.daemon.feed.listen() as changes:
             while missing():
                 await changes.next()
