@@ -14,6 +14,7 @@ from typing import Any
 from tests.e2e.station import DEADLINE, PASSPHRASE, SSID, Running, Station, verified
 from ucm_provision.wire import ModuleView
 from ucm_sim import Identity, LanModule, LanSegment
+from ucm_sim.mdns import Service
 
 ON_LOOPBACK = 'interfaces = ["127.0.0.1"]'
 
@@ -33,6 +34,26 @@ def listed(station: Station, count: int) -> list[Identity]:
     identities = [new_identity() for _ in range(count)]
     station.pops |= {identity.hardware_id: identity.pop for identity in identities}
     return identities
+
+
+class QuietSegment(LanSegment):
+    """Nobody hears of its modules before it speaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[str, Service] = {}
+        self._quiet = True
+
+    def publish(self, service: Service) -> None:
+        if self._quiet:
+            self._kept[service.instance] = service
+        else:
+            super().publish(service)
+
+    def speak(self) -> None:
+        self._quiet = False
+        for service in self._kept.values():
+            self.publish(service)
 
 
 @asynccontextmanager
