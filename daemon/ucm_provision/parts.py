@@ -18,7 +18,7 @@ from ucm_provision.core.ports import Clock, ProvisioningApi
 from ucm_provision.core.secret import Secret
 from ucm_provision.host.config import Configuration
 from ucm_provision.link.client import CarrierLinks, HttpLinks, SerialLinks
-from ucm_provision.link.timing import Timing
+from ucm_provision.link.timing import HTTP_TIMING, Timing
 from ucm_provision.private_file import remove_private
 from ucm_provision.site import manifest
 from ucm_provision.site.expected import ExpectedModules
@@ -92,7 +92,7 @@ def site_plan(settings: Configuration, kept: Kept) -> SitePlan:
 
 def device_links(settings: Configuration, timing: Timing | None, routes: Routes) -> CarrierLinks:
     serial = SerialLinks(open_port, settings.values.usb.baud, timing)
-    return CarrierLinks({Carrier.SERIAL: serial, Carrier.HTTP: HttpLinks(HttpCalls, routes.of)})
+    return CarrierLinks({Carrier.SERIAL: serial, Carrier.HTTP: HttpLinks(HttpCalls, routes.of, timing or HTTP_TIMING)})
 
 
 async def provisioning_api(settings: Configuration, stack: AsyncExitStack) -> Api:

@@ -68,6 +68,7 @@ class Station:
     trial_s: int = 120
     lan: str = "mdns = false"
     policy: str = ""
+    box_id: str = "box-under-test"
 
     @property
     def socket(self) -> Path:
@@ -82,7 +83,7 @@ class Station:
         witness = f'witness = "{self.witness}"' if self.witness else ""
         path = self.folder / "ucm-provision.toml"
         path.write_text(
-            f'[site]\nmanifest = "manifest.csv"\n[box]\nid = "box-under-test"\n'
+            f'[site]\nmanifest = "manifest.csv"\n[box]\nid = "{self.box_id}"\n'
             f'[api]\nurl = "{self.api_url}"\ntoken_file = "{self.token_file}"\n[broker]\n{witness}\n'
             f'[usb]\nudev = false\nglobs = ["ttyUCM*"]\n[lan]\n{self.lan}\n'
             f'[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'

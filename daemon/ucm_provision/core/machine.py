@@ -111,7 +111,8 @@ class Session:
     """One attempt to bring one module from seen to verified.
 
     Attributes:
-        attempt: Failures in a row, of any kind; drives the back-off.
+        attempt: Failures in a row, of any kind but lost sessions, which have a patience of their own; drives the
+            back-off.
         repeated: Failures in a row with the same code; drives the question to an operator.
         formerly: Keys of other endpoints on which the module was met.
         managed_by: The box that owns an adopted module's configuration.
@@ -318,7 +319,7 @@ def _failed(session: Session, event: Failed, at: float) -> Session:
     failure = FAILURES[event.code]
     if failure.disposition is Disposition.WAIT_DEVICE:
         return replace(session, hold=Hold(Waits.DEVICE_GONE, event.code, event.detail, at + _STILL_LISTED))
-    attempt = session.attempt + 1
+    attempt = session.attempt + (event.code is not Code.LINK_LOST)
     repeated = session.repeated + 1 if session.last_code is event.code else 1
     session = replace(session, attempt=attempt, repeated=repeated, last_code=event.code)
     session = _without_what_failed(session, event.code)

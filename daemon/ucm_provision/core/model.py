@@ -78,11 +78,13 @@ class Sighting:
     Attributes:
         announced_id: The hardware id that stands in the announcement, in normal form; empty on a serial port,
             where nothing is announced. It only says which proof of possession to try.
+        state: What the module says of its configuration: ``new``, ``trial`` or ``active``; else empty.
     """
 
     endpoint: Endpoint
     present: bool
     announced_id: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

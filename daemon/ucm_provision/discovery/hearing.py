@@ -117,7 +117,8 @@ class _Door(RecordManager):
             self.cache.async_remove_records([min(same, key=lambda each: each.created)])
 
     def _is_news(self, record: _Record) -> bool:
-        return record.ttl == 0 or self.cache.async_get_unique(record) is None
+        stored = self.cache.async_get_unique(record)
+        return record.ttl == 0 or stored is None or stored.ttl <= _REPLACED
 
     def _concerned(self, record: _Record) -> Iterable[str]:
         if isinstance(record, DNSPointer):
@@ -181,7 +182,9 @@ class Hearing:
         return AsyncServiceBrowser(self._zeroconf, list(_SERVICES), handlers=[_nothing])
 
     def _latest_first(self, name: str) -> list[DNSRecord]:
-        return sorted(self._zeroconf.cache.async_entries_with_name(name), key=lambda each: -each.created)
+        """Replaced ones last: python-zeroconf makes them as old as what has replaced them."""
+        stored = self._zeroconf.cache.async_entries_with_name(name)
+        return sorted(stored, key=lambda each: (each.ttl <= _REPLACED, -each.created))
 
     def _addresses(self, cached: list[DNSRecord]) -> Iterator[Address]:
         for record in cached:

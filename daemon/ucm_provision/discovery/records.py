@@ -17,6 +17,7 @@ _PREFIX = "ucm-"
 _HOST = re.compile(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*")
 _HOST_LONGEST = 253
 _LABEL_LONGEST = 63
+_STATES = frozenset({"new", "trial", "active"})
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 
 
@@ -45,10 +46,11 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module that is announced, and where it may be reached."""
+    """A module that is announced, and where it may be reached. ``state`` as in Sighting."""
 
     hardware_id: str
     routes: tuple[str, ...]
+    state: str = ""
 
     @property
     def key(self) -> str:
@@ -56,7 +58,7 @@ class Module:
 
     def sighting(self, *, present: bool) -> Sighting:
         endpoint = Endpoint(Carrier.HTTP, f"{_PREFIX}{self.hardware_id}", self.key, self.routes)
-        return Sighting(endpoint, present, self.hardware_id)
+        return Sighting(endpoint, present, self.hardware_id, self.state)
 
 
 def instance_of_key(key: str) -> str:
@@ -126,8 +128,9 @@ def module(announcement: Announcement, *, loopback: bool) -> Module:
         raise AnnouncementError("the version is not 1")
     if _parsed_id(values.get("id", "")) != hardware_id:
         raise AnnouncementError("the hardware ids in name and text differ")
-    port = _port(announcement.port)
-    return Module(hardware_id, tuple(f"{host}:{port}" for host in _hosts(announcement.addresses, loopback)))
+    port, state = _port(announcement.port), values.get("state", "")
+    routes = tuple(f"{host}:{port}" for host in _hosts(announcement.addresses, loopback))
+    return Module(hardware_id, routes, state if state in _STATES else "")
 
 
 def gateway(announcement: Announcement, *, loopback: bool) -> GatewaySighting:

@@ -33,6 +33,7 @@ class Record:
         self._index = SessionIndex()
         self._activities: dict[str, ActivityView] = {}
         self._announced: dict[str, str] = {}
+        self._states: dict[str, str] = {}
         self._stirred: dict[str, None] = {}
         self._touched: dict[str, None] = {}
         self.present: dict[str, Endpoint] = {}
@@ -46,20 +47,26 @@ class Record:
 
     # ---- what is there -------------------------------------------------------------------------------
 
-    def appeared(self, endpoint: Endpoint, announced_id: str = "") -> None:
-        """The endpoint is there, perhaps at other routes than before."""
+    def appeared(self, endpoint: Endpoint, announced_id: str = "", state: str = "") -> None:
+        """The endpoint is there, perhaps at other routes or in another state than before."""
         self.present[endpoint.key] = endpoint
         self._announced[endpoint.key] = announced_id
+        self._states[endpoint.key] = state
         self._stir(endpoint)
 
     def vanished(self, endpoint: Endpoint) -> None:
         if self.present.pop(endpoint.key, None):
             self._announced.pop(endpoint.key, None)
+            self._states.pop(endpoint.key, None)
             self._stir(endpoint)
 
     def announced_at(self, key: str) -> str:
         """Who the module at an endpoint says it is on the LAN; nothing on a cable."""
         return self._announced.get(key, "")
+
+    def announced_state(self, session: Session) -> str:
+        """What the session's module says on the LAN of its configuration, as in Sighting; else nothing."""
+        return self._states.get(lan_key(session.hardware_id or session.announced_id), "")
 
     def where(self, session: Session) -> Endpoint | None:
         """The endpoint at which the session's module is there now: its own one, or the module's on the LAN."""

@@ -34,6 +34,7 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._running: dict[str, Carrier] = {}
         self._due = DueSessions()
+        self._met_as: dict[str, str] = {}
         self._outage_known = False
         self._probe = ""
         gate.changed = self.nudge
@@ -48,7 +49,7 @@ class Supervisor:
         if not sighting.present:
             self._record.vanished(sighting.endpoint)
         elif self._has_room_for(sighting.endpoint):
-            self._record.appeared(sighting.endpoint, sighting.announced_id)
+            self._record.appeared(sighting.endpoint, sighting.announced_id, sighting.state)
         self._changed.set()
 
     def _has_room_for(self, endpoint: Endpoint) -> bool:
@@ -147,6 +148,8 @@ class Supervisor:
         if endpoint.key in self._record.present:
             if gone and self._never_left(session):
                 await self._record.add(session.id, HoldCleared("it is still there"))
+            elif self._is_released(session):
+                await self._record.add(session.id, HoldCleared("it says that the other box has finished"))
         elif session.identity is None and endpoint.carrier is Carrier.SERIAL:
             await self._record.add(session.id, Cancelled("unplugged before it was identified"))
         elif elsewhere := self._still_at(session):
@@ -165,6 +168,16 @@ class Supervisor:
             return None
         wanted = session.approved or session.renew or self._plan.permits(session.hardware_id, Carrier.HTTP)
         return self._record.present.get(lan_key(session.hardware_id)) if wanted else None
+
+    def _is_released(self, session: Session) -> bool:
+        """Whether a module that another box had reserved announces that its configuration has been decided since.
+
+        The reservation may run for minutes longer. That it is only a hint costs one conversation at most.
+        """
+        if session.hold is None or session.hold.code is not Code.MODULE_BUSY:
+            return False
+        state = self._record.announced_state(session)
+        return state not in ("", "trial", self._met_as.get(session.id, state))
 
     def _never_left(self, session: Session) -> bool:
         hold = session.hold
@@ -218,6 +231,7 @@ class Supervisor:
             while self._free_slots(carrier) > 0 and (session_id := self._due.next(carrier)):
                 session = self._record.session(session_id)
                 if self._is_due(session):
+                    self._met_as[session_id] = self._record.announced_state(session)
                     self._running[session_id] = carrier
                     group.create_task(self._run(session_id), name=f"session {session_id}")
 
@@ -234,6 +248,8 @@ class Supervisor:
             await self._runner.run(session_id)
         finally:
             del self._running[session_id]
+            if self._record.session(session_id).milestone.ended:
+                self._met_as.pop(session_id, None)
             self._record.touch(session_id)
             self._changed.set()
 

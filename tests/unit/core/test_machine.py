@@ -191,6 +191,13 @@ def test_tries_are_counted_for_the_same_failure_in_a_row() -> None:
     assert (session.attempt, session.repeated) == (4, 1)
 
 
+def test_lost_sessions_have_a_patience_of_their_own_and_lengthen_no_other() -> None:
+    lost = Failed(Code.LINK_LOST, retry_after=0.5)
+    assert after(*[lost] * 5, at=100.0).hold == Hold(Waits.RETRY_AT, Code.LINK_LOST, "", 100.5)
+    session = after(*[lost] * 5, Failed(Code.LINK_SILENT), at=100.0)
+    assert session.hold == Hold(Waits.RETRY_AT, Code.LINK_SILENT, "", 100.0 + policy.BACKOFF_FIRST)
+
+
 def test_an_unplugged_module_waits_for_itself_and_costs_no_attempt() -> None:
     session = after(*CHAIN[:5], Failed(Code.DEVICE_GONE, "ttyUSB0"))
     assert session.hold is not None

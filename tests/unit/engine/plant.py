@@ -470,11 +470,11 @@ class Plant:
         """The manifest has the module, with its own proof of possession."""
         self.expected[module.hardware_id] = ExpectedModule(module.hardware_id, pop=POP)
 
-    async def announce(self, module: Module, *routes: str, met: Module | None = None) -> Endpoint:
+    async def announce(self, module: Module, *routes: str, met: Module | None = None, state: str = "new") -> Endpoint:
         """The module is on the LAN. ``met``: who really answers at its address."""
         endpoint = lan(module, *routes)
         self.cables.connect(endpoint, met or module)
-        await self.supervisor.sight(Sighting(endpoint, present=True, announced_id=module.hardware_id))
+        await self.supervisor.sight(Sighting(endpoint, True, module.hardware_id, state))
         return endpoint
 
     async def plug(self, endpoint: Endpoint, module: Module | None) -> None:

@@ -10,7 +10,7 @@ from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Absorbed, Approved, Failed, Moved
 from ucm_provision.core.machine import Milestone, Session
-from ucm_provision.core.model import Sighting
+from ucm_provision.core.model import Reservation, Sighting
 from ucm_provision.core.plan import LanPolicy, UsbPolicy
 
 
@@ -287,6 +287,41 @@ async def test_a_stolen_session_is_tried_again_soon_then_patiently() -> None:
         plant.cables[endpoint].fault = None
         await plant.clock.advance(30.0)
         assert is_verified(plant, module)
+
+
+async def test_another_box_s_reservation_is_waited_for_until_the_module_says_that_it_has_ended() -> None:
+    async with Plant().running() as plant:
+        module = listed(plant, 1)
+        module.reservation = Reservation("box-b", 170)
+        endpoint = await plant.announce(module)
+        await until(lambda: held(plant.at(endpoint), Code.MODULE_BUSY))
+        for state in ("new", "trial"):
+            await plant.announce(module, state=state)
+            await plant.clock.advance(60.0)
+        assert len(plant.cables.dialled) == 1
+        for _ in range(3):  # one that says so while the reservation goes on is asked again once
+            await plant.announce(module, state="active")
+            await plant.clock.advance(5.0)
+        assert len(plant.cables.dialled) == 2
+        module.reservation = None
+        await plant.announce(module, state="new")
+        await plant.clock.advance(10.0)
+        assert is_verified(plant, module)
+
+
+async def test_what_is_announced_during_a_conversation_counts_when_it_has_ended() -> None:
+    async with Plant().running() as plant:
+        module = listed(plant, 1)
+        module.reservation = Reservation("box-b", 170)
+        endpoint = await plant.announce(module)
+        plant.cables[endpoint].gate.clear()
+        await until(lambda: plant.cables.open == 1)
+        await plant.supervisor.sight(Sighting(endpoint, True, module.hardware_id, "active"))
+        await settle()
+        plant.cables[endpoint].gate.set()
+        await settle()
+        assert held(plant.at(endpoint), Code.MODULE_BUSY)
+        assert len(plant.cables.dialled) == 2
 
 
 async def test_modules_that_never_answer_keep_no_cable_waiting() -> None:

@@ -60,6 +60,12 @@ def test_case_does_not_matter(instance: str) -> None:
     assert records.module(replace(GOOD, instance=instance, text=lower), loopback=False).hardware_id == ID
 
 
+@pytest.mark.parametrize(("said", "understood"), [("active", "active"), ("trial", "trial"), ("ACTIVE", ""), ("", "")])
+def test_a_state_is_one_of_three(said: str, understood: str) -> None:
+    strings = text(b"v=1", b"id=" + ID.encode(), b"state=" + said.encode())
+    assert records.module(replace(GOOD, text=strings), loopback=False).state == understood
+
+
 def test_routes_are_in_the_order_in_which_they_are_tried() -> None:
     addresses = ["fe80::1", "2001:db8::7", "192.0.2.9", "fd00::7", "192.0.2.7"]
     announcement = replace(GOOD, addresses=tuple(packed(ip, "eth0") for ip in addresses))

@@ -76,6 +76,24 @@ async def test_who_says_the_same_again_is_not_reported_again() -> None:
     assert len(watcher.of(module)) == 1
 
 
+@pytest.mark.parametrize("ports", [[81], [81, 80]])
+async def test_what_is_said_last_counts(ports: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records that are older than a second stay for another one beside those that replace them."""
+    module, other = new_id(), new_id()
+    monkeypatch.setattr(policy, "MDNS_DEPARTURE_SETTLE", 1.2)
+    async with watching() as watcher:
+        with packets.sender() as out:
+            out.send(packets.module(module))
+            out.send(packets.module(other))
+            await watcher.sightings_of(other, 1)
+            out.send(packets.module(other, ttl=0))
+            await watcher.sightings_of(other, 2)
+            for number, port in enumerate(ports, 2):
+                out.send(packets.module(module, port=port))
+                *_, last = await watcher.sightings_of(module, number)
+                assert last.endpoint.routes == (f"192.0.2.7:{port}",)
+
+
 async def test_a_goodbye_that_was_not_meant_is_nothing() -> None:
     module, other = new_id(), new_id()
     async with watching() as watcher:
