@@ -43,6 +43,13 @@ class EvidenceView(TypedDict):
     seen_at: float
 
 
+class TroubleView(TypedDict):
+    """What the last look at a verified module found wrong."""
+
+    code: str
+    message: str
+
+
 class AttachedView(TypedDict):
     """A LINK slave, reached through the master whose view this is part of."""
 
@@ -81,6 +88,7 @@ class ModuleView(TypedDict):
     hold: HoldView | None
     activity: ActivityView | None
     evidence: EvidenceView | None
+    trouble: TroubleView | None
     attempt: int
     announced_id: str | None
     attached: list[AttachedView]

@@ -89,6 +89,7 @@ class Code(StrEnum):
     NOT_ON_NETWORK = "not_on_network"
     NETWORK_DROPPED = "network_dropped"
     NOT_SEEN = "not_seen"
+    CONFIGURATION_LOST = "configuration_lost"
     # the daemon itself and its command line
     CONFIG_INVALID = "config_invalid"
     MANIFEST_INVALID = "manifest_invalid"
@@ -403,6 +404,10 @@ FAILURES: dict[Code, Failure] = {
     Code.NOT_SEEN: _operator(
         "The module reports that it is online, but neither the broker's witness nor the API has seen it. Nothing was "
         "rolled back. Check broker.witness, and that the module and this box use the same broker."
+    ),
+    Code.CONFIGURATION_LOST: _operator(
+        "The module no longer holds the configuration that this box gave it: it was reset, or another tool configured "
+        "it. Find out which, then provision it anew with ucmctl reprovision."
     ),
     Code.CONFIG_INVALID: Failure(_FATAL, 500, Exit.CONFIG, "The configuration is wrong. The daemon did not start."),
     Code.MANIFEST_INVALID: Failure(_FATAL, 500, Exit.CONFIG, "The manifest is wrong. The daemon did not start."),

@@ -191,6 +191,14 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspected:
+    """A look at a verified module found it well (no code), or not any more. Kept only where that has changed."""
+
+    code: Code | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """An attempt ended. What follows is decided by the table in ``core.errors``.
 
@@ -213,7 +221,8 @@ class HoldCleared:
 class ReprovisionAsked:
     """The module is to be provisioned anew. Begins a session, or turns an unfinished one round.
 
-    ``task`` and what follows: of a campaign, which asks the API for just what was asked before.
+    ``task`` and what follows: of a campaign, which asks the API for just what was asked before. ``restores``: the
+    module has lost its configuration.
     """
 
     endpoint: Endpoint
@@ -223,6 +232,7 @@ class ReprovisionAsked:
     arguments: ProvisionArguments | None = None
     reach: Reach | None = None
     device_id: str = ""
+    restores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +266,7 @@ Event = (
     | Verified
     | SetBack
     | Compensating
+    | Inspected
     | Failed
     | HoldCleared
     | ReprovisionAsked
@@ -284,6 +295,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         Verified,
         SetBack,
         Compensating,
+        Inspected,
         Failed,
         HoldCleared,
         ReprovisionAsked,

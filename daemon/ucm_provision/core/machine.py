@@ -28,6 +28,7 @@ from ucm_provision.core.events import (
     HoldCleared,
     Identified,
     Identity,
+    Inspected,
     Moved,
     PushIntended,
     PushIntent,
@@ -127,6 +128,8 @@ class Session:
         reach: How the module reached the broker before, but for its credentials.
         setback: Why the module returned to its old configuration, until that is dealt with.
         compensating: It gets fresh credentials with its old networks.
+        trouble: What the last look at the verified module found wrong, if anything.
+        restored_at: When its lost configuration was last to be restored, in seconds since the epoch.
     """
 
     id: str
@@ -161,6 +164,8 @@ class Session:
     reach: Reach | None = None
     setback: SetBack | None = None
     compensating: bool = False
+    trouble: Inspected | None = None
+    restored_at: float | None = None
 
     @property
     def hardware_id(self) -> str | None:
@@ -240,16 +245,25 @@ def _advance(session: Session, event: Event) -> Session:
             return replace(session, warnings=warnings)
         case PushIntended(intent):
             return replace(session, intent=intent, reach=intent.reach or session.reach)
-        case SetBack():
-            return replace(_not_pushed(session), setback=event)
-        case Compensating():
-            return replace(session, compensating=True)
         case Committed(generation):
             return replace(session, generation=generation, milestone=Milestone.PUSHED)
         case Adopted():
             return _adopted(session, event)
         case Verified(evidence):
             return _verified(session, evidence)
+        case _:
+            return _afterwards(session, event)
+
+
+def _afterwards(session: Session, event: Event) -> Session:
+    """What follows when a push did not do, and when a verified module is looked at again."""
+    match event:
+        case SetBack():
+            return replace(_not_pushed(session), setback=event)
+        case Compensating():
+            return replace(session, compensating=True)
+        case Inspected(code):
+            return replace(session, trouble=event if code else None)
         case _:
             return _in_the_api(session, event)
 
@@ -286,6 +300,7 @@ def _adopted(session: Session, event: Adopted) -> Session:
 
 def _anew(session: Session, event: ReprovisionAsked, at: float) -> Session:
     anew = Session(id=session.id, endpoint=event.endpoint, seen_at=session.seen_at, updated_at=at)
+    anew = replace(anew, restored_at=at if event.restores else None)
     asked = replace(anew, task=event.task, arguments=event.arguments, reach=event.reach, networks=session.networks)
     return replace(
         asked, identity=event.identity, device_id=event.device_id, milestone=Milestone.IDENTIFIED, renew=True

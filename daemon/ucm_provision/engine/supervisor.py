@@ -8,7 +8,7 @@ from ucm_provision.core import policy
 from ucm_provision.core.errors import Code
 from ucm_provision.core.events import Cancelled, Failed, HoldCleared, Moved
 from ucm_provision.core.machine import Milestone, Session, Waits, next_action
-from ucm_provision.core.model import Carrier, Endpoint, Sighting, lan_key
+from ucm_provision.core.model import Carrier, Endpoint, LinkState, ModuleInfo, Sighting, lan_key
 from ucm_provision.core.plan import SitePlan
 from ucm_provision.core.ports import Clock
 from ucm_provision.engine.due import DueSessions
@@ -71,6 +71,13 @@ class Supervisor:
         """Makes the module at the session's endpoint show itself. Raises what the link fails with."""
         try:
             await self._runner.blink(session, seconds)
+        finally:
+            self.nudge()
+
+    async def inspect(self, session: Session) -> tuple[ModuleInfo, LinkState]:
+        """What the module at the session's endpoint says of itself. Raises what the link fails with."""
+        try:
+            return await self._runner.inspect(session)
         finally:
             self.nudge()
 

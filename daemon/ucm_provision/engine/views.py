@@ -18,6 +18,7 @@ from ucm_provision.core.events import (
     Failed,
     HoldCleared,
     Identified,
+    Inspected,
     Moved,
     PushIntended,
     ReprovisionAsked,
@@ -32,7 +33,15 @@ from ucm_provision.core.events import (
 )
 from ucm_provision.core.machine import Hold, Session, Slave
 from ucm_provision.core.model import Endpoint, Evidence, ProvisionArguments
-from ucm_provision.wire import ActivityView, AttachedView, EvidenceView, HoldView, ModuleView, TimelineEntry
+from ucm_provision.wire import (
+    ActivityView,
+    AttachedView,
+    EvidenceView,
+    HoldView,
+    ModuleView,
+    TimelineEntry,
+    TroubleView,
+)
 
 
 def module_view(session: Session, *, where: Endpoint | None, activity: ActivityView | None) -> ModuleView:
@@ -60,6 +69,7 @@ def module_view(session: Session, *, where: Endpoint | None, activity: ActivityV
         hold=_hold_view(session.hold) if session.hold and not activity else None,
         activity=activity,
         evidence=_evidence_view(session.evidence) if session.evidence else None,
+        trouble=_trouble_view(session.trouble) if session.trouble and session.trouble.code else None,
         attempt=session.attempt,
         announced_id=session.announced_id or None,
         attached=[_attached_view(slave) for slave in session.slaves],
@@ -72,6 +82,11 @@ def _hold_view(hold: Hold) -> HoldView:
     return HoldView(
         waits=hold.waits.value, code=hold.code.value, message=explain(hold.code, hold.detail), until=hold.until
     )
+
+
+def _trouble_view(trouble: Inspected) -> TroubleView:
+    assert trouble.code is not None, "no trouble without one"
+    return TroubleView(code=trouble.code.value, message=explain(trouble.code, trouble.detail))
 
 
 def _attached_view(slave: Slave) -> AttachedView:
@@ -116,6 +131,8 @@ def describe(event: Event) -> str:
             return explain(code, detail)
         case SetBack(code, detail):
             return f"Back on its old configuration. {explain(code, detail)}"
+        case Inspected(code, detail):
+            return f"No longer well. {explain(code, detail)}" if code else "A look at it found it well again."
         case Compensating():
             return "Not online with its old configuration either: it gets fresh credentials and keeps its networks."
         case _:

@@ -28,6 +28,7 @@ from ucm_provision.core.events import (
     HoldCleared,
     Identified,
     Identity,
+    Inspected,
     Moved,
     PushIntended,
     PushIntent,
@@ -79,6 +80,8 @@ SENTENCES: dict[Event, str] = {
     Approved("uid 1000"): "uid 1000 approved it.",
     SetBack(Code.TRIAL_WIFI_NOT_FOUND, "it got as far as WIFI"): "Back on its old configuration. "
     + explain(Code.TRIAL_WIFI_NOT_FOUND, "it got as far as WIFI"),
+    Inspected(Code.NOT_ONLINE, "WIFI"): "No longer well. " + explain(Code.NOT_ONLINE, "WIFI"),
+    Inspected(): "A look at it found it well again.",
     Compensating(): "Not online with its old configuration either: it gets fresh credentials and keeps its networks.",
     Announced(HARDWARE_ID): f"It says that it is {HARDWARE_ID}; that is not proved yet.",
     SlaveArgumentsFixed(SLAVE, "ENP-AO6"): f'The LINK slave ENP-AO6 {SLAVE_ID} will be "Outputs" on site site-1.',

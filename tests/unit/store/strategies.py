@@ -21,6 +21,7 @@ from ucm_provision.core.events import (
     HoldCleared,
     Identified,
     Identity,
+    Inspected,
     Moved,
     PushIntended,
     PushIntent,
@@ -87,6 +88,7 @@ INTENTS = st.builds(
     st.none() | REACHES,
 )
 TASKS = st.builds(Task, WORDS, SEVERAL_WORDS, WORDS, st.booleans())
+INSPECTIONS = st.builds(Inspected, st.none() | st.sampled_from(Code), WORDS)
 SETBACKS = st.builds(SetBack, st.sampled_from(Code), WORDS)
 EVIDENCE = st.builds(
     Evidence,
@@ -120,6 +122,7 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Adopted": st.builds(Adopted, WORDS, WORDS, GENERATIONS, WORDS, WORDS, SEVERAL_WORDS),
     "Verified": st.builds(Verified, EVIDENCE),
     "SetBack": SETBACKS,
+    "Inspected": INSPECTIONS,
     "Compensating": st.just(Compensating()),
     "Failed": st.builds(Failed, st.sampled_from(Code), WORDS, st.none() | TIMES),
     "HoldCleared": st.builds(HoldCleared, WORDS),
@@ -132,6 +135,7 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
         st.none() | ARGUMENTS,
         st.none() | REACHES,
         WORDS,
+        st.booleans(),
     ),
     "Absorbed": st.builds(Absorbed, WORDS),
     "Cancelled": st.builds(Cancelled, WORDS),
@@ -170,6 +174,8 @@ SESSIONS = st.builds(
     reach=st.none() | REACHES,
     setback=st.none() | SETBACKS,
     compensating=st.booleans(),
+    trouble=st.none() | INSPECTIONS,
+    restored_at=st.none() | TIMES,
     announced_id=WORDS,
     slaves=st.lists(SLAVES, max_size=2).map(tuple),
 )
