@@ -114,9 +114,15 @@ def _reveal(value: Any) -> str:
     raise NotImplementedError(type(value).__name__)
 
 
+def _wrapped(_: type, value: Any) -> Secret[str]:
+    if not isinstance(value, str):
+        raise TypeError("a secret is text")
+    return Secret(value)
+
+
 def _decoded(plain: bytes) -> _Content:
     try:
-        return msgspec.json.decode(plain, type=_Content, dec_hook=lambda _, value: Secret(value))
+        return msgspec.json.decode(plain, type=_Content, dec_hook=_wrapped)
     except (msgspec.DecodeError, UnicodeDecodeError):  # their words may hold a secret
         raise NotOpenedError("its content is not what this version of the daemon seals") from None
 

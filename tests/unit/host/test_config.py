@@ -150,6 +150,71 @@ def test_a_passphrase_of_a_length_that_wpa2_allows(path: Path, length: int) -> N
     assert wifi(path, "plant", "p" * length) == (WifiNetwork("plant", Secret("p" * length)),)
 
 
+def test_a_key_of_64_digits_stands_for_a_passphrase(path: Path) -> None:
+    assert wifi(path, "plant", "0a" * 32) == (WifiNetwork("plant", Secret("0a" * 32)),)
+
+
+def test_a_network_may_be_bound_to_an_access_point(path: Path) -> None:
+    settings = loaded(path, "[[wifi]]\nssid='plant'\nbssid='AA:bb:cc:dd:ee:ff'\n")
+    assert settings.wifi() == (WifiNetwork("plant", bssid=bytes.fromhex("aabbccddeeff")),)
+
+
+def test_a_passphrase_may_come_from_the_service_s_credentials(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path.parent / "plant-wifi").write_text("from systemd\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    settings = loaded(path, "[[wifi]]\nssid='plant'\npassphrase_credential='plant-wifi'\n")
+    assert settings.wifi() == (WifiNetwork("plant", Secret("from systemd")),)
+
+
+WIFI_REFUSALS = [
+    ("ssid = 'a'\n[[wifi]]\n\nssid = 'a'", ", line 5, wifi[1].ssid: listed twice"),
+    (
+        "ssid = 'a'\n\nbssid = 'aa:bb'",
+        ", line 4, wifi[0].bssid: expected an access point's address such as aa:bb:cc:dd:ee:ff",
+    ),
+    ('ssid = "a\\u001b"', ", line 2, wifi[0].ssid: expected no control characters"),
+    (
+        "ssid = 'a'\npassphrase_credential = 'absent'",
+        ", line 3, wifi[0].passphrase_credential: expected a readable file, but {}/absent: No such file or directory",
+    ),
+    (
+        "ssid = 'a'\npassphrase_file = 'b'\npassphrase_credential = 'c'",
+        ", line 4, wifi[0].passphrase_credential: expected this or passphrase_file, not both",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "complaint"), WIFI_REFUSALS, ids=[complaint for _, complaint in WIFI_REFUSALS])
+def test_a_network_that_cannot_be_is_told_with_its_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, text: str, complaint: str
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    with pytest.raises(UcmError) as refused:
+        loaded(path, f"[[wifi]]\n{text}\n").wifi()
+    assert refused.value.detail == str(path) + complaint.format(path.parent)
+
+
+def test_a_credential_without_systemd(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(UcmError, match=r"wifi.0..passphrase_credential: expected to be run by systemd"):
+        loaded(path, "[[wifi]]\nssid = 'a'\npassphrase_credential = 'b'\n").wifi()
+
+
+def test_a_credential_s_name_leads_nowhere_else(path: Path) -> None:
+    said = refusal(path, "[[wifi]]\nssid = 'a'\npassphrase_credential = '../api-token'\n")
+    assert said.startswith(", line 3, wifi[0].passphrase_credential: expected `str` matching regex")
+
+
+def test_the_key_of_the_sealed_secrets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    assert loaded(path, "").key_file() is None
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert loaded(path, "").key_file() is None
+    (path.parent / "journal-key").touch()
+    assert loaded(path, "").key_file() == path.parent / "journal-key"
+    assert loaded(path, "[state]\nkey_file = 'key'\n").key_file() == path.parent / "key"
+
+
 @pytest.mark.parametrize("length", [0, 7, 64])
 def test_a_passphrase_of_another_length(path: Path, length: int) -> None:
     passphrase = (CANARY * 6)[:length]
