@@ -153,6 +153,21 @@ MDNS_ASK_TRIES = 3
 # Names that are looked at in one turn of the event loop, 30 us each.
 MDNS_READ_AT_ONCE = 32
 
+# ---- the box's own Wi-Fi (NetworkManager over D-Bus) ----------------------------------------------
+
+# Of one machine: what takes longer is not coming.
+BUS_CALL_DEADLINE = 5.0
+BUS_RECONNECT_FIRST = 1.0
+BUS_RECONNECT_LAST = 60.0
+# Roaming, a short loss of the signal and a restart of NetworkManager are over by then.
+BOX_NETWORK_SETTLE = 10.0
+# A new connection is some thirty signals within a second; one look is enough for them.
+BOX_NETWORK_PAUSE = 0.5
+# Signals make this superfluous but for what they do not tell, such as the name of a hidden network.
+BOX_NETWORK_EVERY = 60.0
+# Containers and virtual machines have some, too.
+BOX_CONNECTIONS = 64
+
 # ---- retries -------------------------------------------------------------------------------------
 
 BACKOFF_FIRST = 5.0
