@@ -168,6 +168,17 @@ BOX_NETWORK_EVERY = 60.0
 # Containers and virtual machines have some, too.
 BOX_CONNECTIONS = 64
 
+# ---- maintenance ---------------------------------------------------------------------------------
+
+ROTATE_AT_ONCE_DEFAULT = 20
+# Some thousand modules a site, all of which a window of two hours has time for.
+ROTATE_AT_ONCE_LARGEST = 1000
+# NTP steps a clock only when it is far off; ends of certificates and windows do not depend on less than this.
+CLOCK_JUMP = 30.0
+# A box without a battery for its clock has got its time, and has seen it corrected, by then.
+CLOCK_JUMP_REMEMBERED = 15 * 60.0
+CLOCK_OFFSETS_KEPT = 256
+
 # ---- retries -------------------------------------------------------------------------------------
 
 BACKOFF_FIRST = 5.0

@@ -10,14 +10,16 @@ import hashlib
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import msgspec
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.maintenance import Window, parse_duration, parse_window
 from ucm_provision.core.model import (
     MqttProtocol,
     ProofOfPossession,
@@ -27,16 +29,20 @@ from ucm_provision.core.model import (
 )
 from ucm_provision.core.plan import LanPolicy, UsbPolicy
 from ucm_provision.core.secret import Secret
+from ucm_provision.core.text import one_line
 from ucm_provision.host.toml_lines import line_of, parse_path
 
+Parsed = TypeVar("Parsed")
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Host = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
 # IEEE 802.11: an SSID has 1 to 32 bytes; WPA2: a passphrase has 8 to 63 ASCII characters.
 Ssid = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 _PASSPHRASE_LENGTHS = range(8, 64)
 _SSID_BYTES = 32
+_VALUE_SHOWN = 40
 BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
 TrialSeconds = Annotated[int, msgspec.Meta(ge=policy.TRIAL_SHORTEST, le=policy.TRIAL_LONGEST)]
+RotateAtOnce = Annotated[int, msgspec.Meta(ge=1, le=policy.ROTATE_AT_ONCE_LARGEST)]
 Networks = Annotated[list["WifiSection"], msgspec.Meta(max_length=policy.WIFI_NETWORKS_LARGEST)]
 
 
@@ -93,6 +99,11 @@ class PolicySection(_Section, frozen=True):
     usb: UsbPolicy = UsbPolicy.AUTO
     lan: LanPolicy = LanPolicy.LISTED
     trial_s: TrialSeconds = policy.TRIAL_DEFAULT
+    wifi_follow: Literal["propose", "auto"] = "propose"
+    maintenance: str = "02:00-04:00"
+    rotate_before: str = "30d"
+    rotate_at_once: RotateAtOnce = policy.ROTATE_AT_ONCE_DEFAULT
+    verify_every: str = ""
 
 
 class TimeSyncSection(_Section, frozen=True):
@@ -209,6 +220,25 @@ class Configuration:
     def site_pop(self) -> ProofOfPossession | None:
         name = self.values.link.site_pop_file
         return ProofOfPossession(self.secret("$.link.site_pop_file", name)) if name else None
+
+    def maintenance(self) -> Window:
+        """When modules that can wait are rotated."""
+        return self._parsed("$.policy.maintenance", parse_window, self.values.policy.maintenance)
+
+    def rotate_before(self) -> float:
+        """How many seconds before its certificate's end a module is rotated."""
+        return self._parsed("$.policy.rotate_before", parse_duration, self.values.policy.rotate_before)
+
+    def verify_every(self) -> float | None:
+        """After how many seconds a verified module is verified again; None: never."""
+        text = self.values.policy.verify_every
+        return self._parsed("$.policy.verify_every", parse_duration, text) if text else None
+
+    def _parsed(self, key: str, parse: Callable[[str], Parsed], text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as problem:
+            self.reject(key, f"{problem}, got {one_line(text, _VALUE_SHOWN)!r}")
 
     def time_source(self) -> TimeSource | None:
         given = self.values.override.time_sync
