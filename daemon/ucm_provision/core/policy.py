@@ -163,6 +163,32 @@ MDNS_ASK_TRIES = 3
 # Names that are looked at in one turn of the event loop, 30 us each.
 MDNS_READ_AT_ONCE = 32
 
+# ---- the box's own Wi-Fi (NetworkManager over D-Bus) ----------------------------------------------
+
+# Of one machine: what takes longer is not coming.
+BUS_CALL_DEADLINE = 5.0
+BUS_RECONNECT_FIRST = 1.0
+BUS_RECONNECT_LAST = 60.0
+# Roaming, a short loss of the signal and a restart of NetworkManager are over by then.
+BOX_NETWORK_SETTLE = 10.0
+# A new connection is some thirty signals within a second; one look is enough for them.
+BOX_NETWORK_PAUSE = 0.5
+# Signals make this superfluous but for what they do not tell, such as the name of a hidden network.
+BOX_NETWORK_EVERY = 60.0
+# Containers and virtual machines have some, too.
+BOX_CONNECTIONS = 64
+
+# ---- maintenance ---------------------------------------------------------------------------------
+
+ROTATE_AT_ONCE_DEFAULT = 20
+# Some thousand modules a site, all of which a window of two hours has time for.
+ROTATE_AT_ONCE_LARGEST = 1000
+# NTP steps a clock only when it is far off; ends of certificates and windows do not depend on less than this.
+CLOCK_JUMP = 30.0
+# A box without a battery for its clock has got its time, and has seen it corrected, by then.
+CLOCK_JUMP_REMEMBERED = 15 * 60.0
+CLOCK_OFFSETS_KEPT = 256
+
 # ---- retries -------------------------------------------------------------------------------------
 
 BACKOFF_FIRST = 5.0

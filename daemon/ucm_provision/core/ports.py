@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -146,6 +146,17 @@ class Clock(Protocol):
         """Whether the wall clock may be handed to a module."""
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class BoxNetwork(Protocol):
+    """Tells which Wi-Fi network this box itself is on."""
+
+    async def watch(self, changed: Callable[[str | None], Awaitable[None]]) -> None:
+        """For ever: calls ``changed`` with the SSID of the box's Wi-Fi connection, None when it has none.
+
+        First with what there is, as soon as that can be told (never, where nobody manages the network), then
+        with each change that has lasted for a settle time. One call at a time; what it raises ends the watch.
+        """
 
 
 class EndpointCalls(Protocol):

@@ -19,6 +19,7 @@ import msgspec
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.maintenance import Window, parse_duration, parse_window
 from ucm_provision.core.model import (
     MqttProtocol,
     ProofOfPossession,
@@ -28,18 +29,22 @@ from ucm_provision.core.model import (
 )
 from ucm_provision.core.plan import LanPolicy, UsbPolicy
 from ucm_provision.core.secret import Secret
+from ucm_provision.core.text import one_line
 from ucm_provision.core.wifi import check_passphrase, check_ssid, parse_bssid
 from ucm_provision.host.toml_lines import line_of, parse_path
 
 T = TypeVar("T")
+Parsed = TypeVar("Parsed")
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Host = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
 Ssid = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 # As systemd.exec(5) has it: a name that is a file's, and not one that leads elsewhere.
 Credential = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,254})?\Z")]
+_VALUE_SHOWN = 40
 BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
 TrialSeconds = Annotated[int, msgspec.Meta(ge=policy.TRIAL_SHORTEST, le=policy.TRIAL_LONGEST)]
+RotateAtOnce = Annotated[int, msgspec.Meta(ge=1, le=policy.ROTATE_AT_ONCE_LARGEST)]
 Networks = Annotated[list["WifiSection"], msgspec.Meta(max_length=policy.WIFI_NETWORKS_LARGEST)]
 
 
@@ -98,6 +103,11 @@ class PolicySection(_Section, frozen=True):
     usb: UsbPolicy = UsbPolicy.AUTO
     lan: LanPolicy = LanPolicy.LISTED
     trial_s: TrialSeconds = policy.TRIAL_DEFAULT
+    wifi_follow: Literal["propose", "auto"] = "propose"
+    maintenance: str = "02:00-04:00"
+    rotate_before: str = "30d"
+    rotate_at_once: RotateAtOnce = policy.ROTATE_AT_ONCE_DEFAULT
+    verify_every: str = ""
 
 
 class TimeSyncSection(_Section, frozen=True):
@@ -245,6 +255,25 @@ class Configuration:
     def site_pop(self) -> ProofOfPossession | None:
         name = self.values.link.site_pop_file
         return ProofOfPossession(self.secret("$.link.site_pop_file", name)) if name else None
+
+    def maintenance(self) -> Window:
+        """When modules that can wait are rotated."""
+        return self._parsed("$.policy.maintenance", parse_window, self.values.policy.maintenance)
+
+    def rotate_before(self) -> float:
+        """How many seconds before its certificate's end a module is rotated."""
+        return self._parsed("$.policy.rotate_before", parse_duration, self.values.policy.rotate_before)
+
+    def verify_every(self) -> float | None:
+        """After how many seconds a verified module is verified again; None: never."""
+        text = self.values.policy.verify_every
+        return self._parsed("$.policy.verify_every", parse_duration, text) if text else None
+
+    def _parsed(self, key: str, parse: Callable[[str], Parsed], text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as problem:
+            self.reject(key, f"{problem}, got {one_line(text, _VALUE_SHOWN)!r}")
 
     def time_source(self) -> TimeSource | None:
         given = self.values.override.time_sync

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ucm_provision.core.errors import Code, Exit, UcmError
+from ucm_provision.core.maintenance import Window
 from ucm_provision.core.model import TimeProtocol, TimeSource, WifiNetwork
 from ucm_provision.core.secret import Secret
 from ucm_provision.host import config
@@ -53,6 +54,14 @@ REFUSALS = [
         ", line 2, policy.protocol: invalid enum value 'mqtts', expected one of MQTT, MQTTS",
     ),
     ("[policy]\ncheck = 'never'", ", line 2, policy.check: invalid enum value 'never', expected one of strict, warn"),
+    (
+        "[policy]\nwifi_follow = 'always'",
+        ", line 2, policy.wifi_follow: invalid enum value 'always', expected one of auto, propose",
+    ),
+    ("[policy]\nrotate_at_once = 0", ", line 2, policy.rotate_at_once: expected `int` >= 1"),
+    ("[policy]\nrotate_at_once = 1001", ", line 2, policy.rotate_at_once: expected `int` <= 1000"),
+    ("[policy]\nrotate_before = 30", ", line 2, policy.rotate_before: expected `str`, got `int`"),
+    ("[policy]\nmaintenance = 02:00:00", ", line 2, policy.maintenance: expected `str`, got `time`"),
     (
         "[log]\nlevel = 'loud'",
         ", line 2, log.level: invalid enum value 'loud', expected one of debug, error, info, warning",
@@ -135,6 +144,39 @@ def test_a_folder_with_wildcards_in_its_name_is_taken_literally(tmp_path: Path) 
     settings = loaded(folder / "ucm-provision.toml", "[usb]\nglobs = ['ports/tty*']")
     [pattern] = settings.globs()
     assert list(Path("/").glob(pattern.removeprefix("/"))) == [folder / "ports" / "tty0"]
+
+
+# ---- maintenance ---------------------------------------------------------------------------------
+
+_DURATION = 'expected a number of days, hours or minutes, 1 to 99999, like "30d", "12h" or "45m"'
+NO_TIMES = [
+    ("maintenance", "2-4", "expected a window of local time like \"02:00-04:00\", got '2-4'"),
+    ("maintenance", "", "expected a window of local time like \"02:00-04:00\", got ''"),
+    ("rotate_before", "30 days", f"{_DURATION}, got '30 days'"),
+    ("rotate_before", "", f"{_DURATION}, got ''"),
+    ("verify_every", "often\\n" * 20, f"{_DURATION}, got 'often often often often often often oft…'"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "complaint"), NO_TIMES)
+def test_a_window_or_duration_that_is_none(path: Path, key: str, value: str, complaint: str) -> None:
+    settings = loaded(path, f'[policy]\n\n{key} = "{value}"')
+    with pytest.raises(UcmError) as refused:
+        getattr(settings, key)()
+    assert refused.value.code is Code.CONFIG_INVALID
+    assert refused.value.detail == f"{path}, line 3, policy.{key}: {complaint}"
+
+
+def test_times_of_maintenance(path: Path) -> None:
+    settings = loaded(path, "[policy]\nmaintenance = '22:30-01:00'\nrotate_before = '12h'\nverify_every = '7d'")
+    assert settings.maintenance() == Window(22 * 60 + 30, 60)
+    assert (settings.rotate_before(), settings.verify_every()) == (12 * 3600.0, 7 * 86400.0)
+
+
+def test_times_of_maintenance_that_nobody_has_set(path: Path) -> None:
+    settings = loaded(path, "")
+    assert settings.maintenance() == Window(120, 240)
+    assert (settings.rotate_before(), settings.verify_every()) == (30 * 86400.0, None)
 
 
 def wifi(path: Path, ssid: str, passphrase: str | None) -> tuple[WifiNetwork, ...]:
