@@ -73,7 +73,7 @@ class Firmware:
         self._tasks = asyncio.TaskGroup()
         self.serial = FramedProtocomm(self._protocomm(), hardware.max_frame, self._note_fault)
         self.lan = self._lan_carrier(hardware.lan) if hardware.lan else None
-        self._station = Station(self._clock, hardware.radio, lambda: hardware.address, hardware.say)
+        self._station = Station(self._clock, hardware.radio, hardware.lease, hardware.say)
         self._life: asyncio.Task[None] | None = None
         self._switch: asyncio.Task[None] | None = None
         self._timer: asyncio.Task[None] | None = None

@@ -18,7 +18,10 @@ _SOME_NETWORK = {"commissioning": "not-a-secret"}
 class LanModule(Module):
     """Powered while it is entered, and reachable at `address` and `port` whenever it is in a network.
 
-    Without a configuration it is in a network of `wifi` that is in reach; `wifi` by default is `networks`, or any
+    `segment` is where it is in networks that are bound to no segment of their own; in another it has that one's
+    address, and the same port if it is free there.
+
+    Without a configuration it is in a network of `wifi` that is in reach; `wifi` by default is all of the air, or any
     one. A Reset makes it forget that, too: nobody reaches it then until `teach_wifi`, or a cable.
 
     Everything else is said in `Module`. Raises OSError where the address or port cannot be had.
@@ -40,7 +43,7 @@ class LanModule(Module):
             undo.callback(self._lan.close)
             super().__init__(identity, state_file, lan=self._lan, **options)
             if not self._slots().is_written:
-                self._store_wifi(known or self.radio.networks or _SOME_NETWORK)
+                self._store_wifi(known or self.radio.air.passphrases or _SOME_NETWORK)
             undo.pop_all()
 
     async def __aenter__(self) -> Self:

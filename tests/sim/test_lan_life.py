@@ -56,11 +56,11 @@ async def test_a_new_module_is_in_the_network_that_it_knows(host: LanHost) -> No
 
 
 async def test_out_of_reach_of_its_network_nobody_reaches_it(module: LanModule) -> None:
-    module.radio.networks = {"another": "secret"}
+    module.radio.leave_range("old-wifi")
     await gone(module)
     with pytest.raises(ConnectionRefusedError):
         await Socket.open(module.port)
-    module.radio.networks = NETWORKS
+    module.radio.enter_range("old-wifi")
     await listening(module)
 
 
