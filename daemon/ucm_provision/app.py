@@ -20,6 +20,7 @@ from ucm_provision.cloud.gateway import GatewayApi, find_gateway
 from ucm_provision.control.api import ControlApi, serve
 from ucm_provision.control.campaigns import CampaignRoutes
 from ucm_provision.control.choice import ChoiceRoutes
+from ucm_provision.control.inspection import InspectionRoutes
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
 from ucm_provision.control.wifi import WifiRoutes
@@ -27,13 +28,16 @@ from ucm_provision.core.errors import Code, UcmError, explain
 from ucm_provision.core.model import GatewaySighting
 from ucm_provision.core.ports import Clock
 from ucm_provision.core.secret import Secret
+from ucm_provision.core.wanted import Cause
 from ucm_provision.discovery.mdns import LanBrowser
 from ucm_provision.discovery.ports import watching
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.blueprints import Blueprints
 from ucm_provision.engine.campaigns import Campaigns
 from ucm_provision.engine.feed import Feed
+from ucm_provision.engine.follow import Follower
 from ucm_provision.engine.gate import ApiGate, PatientApi, Pause
+from ucm_provision.engine.inspection import Inspection
 from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.order_book import OrderBook
 from ucm_provision.engine.order_steps import ProvisionSteps, ReplacementSteps
@@ -43,9 +47,11 @@ from ucm_provision.engine.record import Record
 from ucm_provision.engine.selection import Selection
 from ucm_provision.engine.session import SessionRunner
 from ucm_provision.engine.supervisor import Supervisor
+from ucm_provision.engine.upkeep import Upkeep
 from ucm_provision.engine.views import timeline_entry
 from ucm_provision.host import config, logs
 from ucm_provision.host.clock import SystemClock
+from ucm_provision.host.network_manager import NetworkManager
 from ucm_provision.link.timing import Timing
 from ucm_provision.store.journal import Journal
 from ucm_provision.wire import API_VERSION, ApiChoice, ApiView, GatewayView, PauseView, StatusView, TimelineEntry
@@ -93,6 +99,18 @@ class Daemon:
             feed=self.feed,
             clock=clock,
         )
+        follows = settings.values.policy.wifi_follow == "auto"
+        self._follower = Follower(self._campaigns, selection, site.plan, auto=follows)
+        self._inspection = Inspection(self.record, self._supervisor, site.api)
+        self._upkeep = Upkeep(
+            self.record,
+            self._supervisor,
+            self._inspection,
+            site.plan,
+            clock,
+            schedule=parts.schedule(settings),
+            campaign=self._campaigns.open,
+        )
         self._expected = expected = kept.expected
         self._book = OrderBook(journal, clock)
         self._orders = Orders(
@@ -110,6 +128,7 @@ class Daemon:
             ChoiceRoutes(self._api_choice, self._accept_gateway),
             WifiRoutes(kept.profiles),
             CampaignRoutes(self._campaigns, selection, self.record),
+            InspectionRoutes(self._inspection, self.record),
         )
 
     async def load(self) -> None:
@@ -130,6 +149,8 @@ class Daemon:
                 group.create_task(self._orders.run(), name="orders")
                 group.create_task(self._blueprints.run(), name="blueprints")
                 group.create_task(self._campaigns.run(), name="campaigns")
+                group.create_task(self._upkeep.run(), name="upkeep")
+                group.create_task(NetworkManager(self._clock).watch(self._follower.moved), name="the box's own network")
                 group.create_task(ports.run(self._supervisor.sight), name="ports")
                 if self._lan:
                     group.create_task(self._lan.run(self._supervisor.sight), name="lan")
@@ -155,6 +176,9 @@ class Daemon:
             api=ApiView(url=self._api_url(), site_id=plan.site_id),
             witness=self._witness.status,
             wifi=[network.ssid for network in plan.wifi],
+            box_wifi=self._follower.network,
+            campaign=campaign.id if (campaign := self._campaigns.open()) else None,
+            outdated=self._upkeep.count(Cause.NETWORKS),
             paused=_pause_view(pause) if pause else None,
             modules=self.record.counts(),
             orders=dict(Counter(order.state.value for order in self._book.orders())),

@@ -16,6 +16,7 @@ from ucm_provision.core.model import Carrier, Endpoint, Overrides
 from ucm_provision.core.plan import SitePlan
 from ucm_provision.core.ports import Clock, ProvisioningApi
 from ucm_provision.core.secret import Secret
+from ucm_provision.engine.upkeep import Schedule
 from ucm_provision.host.config import Configuration
 from ucm_provision.link.client import CarrierLinks, HttpLinks, SerialLinks
 from ucm_provision.link.timing import HTTP_TIMING, Timing
@@ -150,6 +151,15 @@ def _read_token(path: Path, missing: Code) -> Secret[str]:
     if not token:
         raise UcmError(missing, f"{path}: its first line is empty")
     return Secret(token)
+
+
+def schedule(settings: Configuration) -> Schedule:
+    return Schedule(
+        window=settings.maintenance(),
+        rotate_before=settings.rotate_before(),
+        rotate_at_once=settings.values.policy.rotate_at_once,
+        verify_every=settings.verify_every(),
+    )
 
 
 def broker_check(settings: Configuration) -> ConnectionCheck:

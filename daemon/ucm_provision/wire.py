@@ -119,6 +119,21 @@ class ModuleAnswer(TypedDict):
     module: ModuleView
 
 
+class InspectionRequest(TypedDict, total=False):
+    """``cables``: a serial port may be opened for it."""
+
+    cables: bool
+
+
+class InspectionAnswer(TypedDict):
+    """What a look at a verified module found. Nothing was changed."""
+
+    module: ModuleView
+    well: bool
+    code: str | None
+    message: str | None
+
+
 class ApproveRequest(TypedDict, total=False):
     """``pop``: the proof of possession from the module's label; ``username``: where its verifier wants another."""
 
@@ -360,7 +375,11 @@ class PauseView(TypedDict):
 
 
 class StatusView(TypedDict):
-    """The site at a glance. ``modules`` counts by milestone, ``orders`` by state."""
+    """The site at a glance. ``modules`` counts by milestone, ``orders`` by state.
+
+    ``box_wifi``: the network that this box itself is on. ``campaign``: the one that is open. ``outdated``: how many
+    modules hold other networks than the site's.
+    """
 
     version: str
     api_version: int
@@ -369,6 +388,9 @@ class StatusView(TypedDict):
     api: ApiView
     witness: str
     wifi: list[str]
+    box_wifi: str | None
+    campaign: str | None
+    outdated: int
     paused: PauseView | None
     modules: dict[str, int]
     orders: dict[str, int]

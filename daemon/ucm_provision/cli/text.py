@@ -12,6 +12,7 @@ from ucm_provision.wire import (
     CampaignPlan,
     CampaignView,
     ChosenView,
+    InspectionAnswer,
     ModuleDetail,
     ModuleView,
     OrderView,
@@ -35,6 +36,12 @@ def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
         ("Wi-Fi", ", ".join(status["wifi"]) or "no network configured: modules keep theirs"),
         ("modules", _counts(modules)),
     ]
+    if status["box_wifi"]:
+        rows.append(("this box", f"on {status['box_wifi']}"))
+    if status["campaign"]:
+        rows.append(("campaign", f"{status['campaign']} is open: ucmctl wifi campaigns"))
+    elif status["outdated"]:
+        rows.append(("networks", f"{status['outdated']} modules hold others: ucmctl wifi change --dry-run"))
     if status["orders"].get("open"):
         rows.append(("orders", f"{status['orders']['open']} open: ucmctl orders"))
     if status["paused"]:
@@ -114,6 +121,7 @@ def show_text(detail: ModuleDetail) -> str:
         ("managed by", module["managed_by"]),
         ("generation", str(module["generation"] or "")),
         ("evidence", _evidence(module)),
+        ("trouble", module["trouble"]["message"] if module["trouble"] else ""),
     ]
     lines = [f"{name:<11}  {value}" for name, value in facts if value]
     lines += [f"LINK slave   {_attached(slave)}" for slave in module["attached"]]
@@ -189,6 +197,13 @@ def _whose_networks(wifi: WifiView) -> str:
         return "As the configuration says."
     configured = ", ".join(wifi["configured"]) or "none"
     return f"As operators chose. ucmctl wifi reset returns to those of the configuration: {configured}."
+
+
+def inspection_text(answer: InspectionAnswer) -> str:
+    """One line: the module, and whether it is well."""
+    module = answer["module"]
+    name = module["name"] or module["hardware_id"] or module["endpoint"]
+    return f"{name}: {answer['message'] or 'well'}"
 
 
 def _attached(slave: AttachedView) -> str:

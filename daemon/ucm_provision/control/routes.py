@@ -14,6 +14,7 @@ from ucm_provision.wire import (
     CampaignList,
     CampaignPlan,
     ErrorAnswer,
+    InspectionAnswer,
     ManifestAnswer,
     ManifestText,
     ModuleAnswer,
@@ -39,6 +40,7 @@ Body = (
     | CampaignAnswer
     | CampaignList
     | CampaignPlan
+    | InspectionAnswer
     | ManifestText
     | ManifestAnswer
     | WifiView

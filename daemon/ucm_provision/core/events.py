@@ -34,13 +34,14 @@ class PushIntent:
 
     Attributes:
         networks: The SSIDs in it, in order of preference; empty: the module keeps those that it has.
-        not_after: When its certificate ends, in seconds since the epoch; None for a password.
+        not_before, not_after: When its certificate is valid, in seconds since the epoch; None for a password.
     """
 
     transaction: bytes
     sha256: bytes
     base_generation: int
     networks: tuple[str, ...] = ()
+    not_before: float | None = None
     not_after: float | None = None
     reach: Reach | None = None
 

@@ -236,12 +236,13 @@ class PasswordCredentials:
 class TlsCredentials:
     """DER throughout. ``private_key`` is PKCS#8, ``ca_chain`` the only trust anchors for the broker.
 
-    ``not_after``: when the certificate ends, in seconds since the epoch.
+    ``not_before``, ``not_after``: when the certificate is valid, in seconds since the epoch.
     """
 
     private_key: Secret[bytes]
     certificate: bytes
     ca_chain: tuple[bytes, ...]
+    not_before: float | None = None
     not_after: float | None = None
 
 

@@ -118,6 +118,10 @@ ORDERS_AT_ONCE = 4
 ORDER_ANSWER_WAIT = 20.0
 # What ended is kept so that an operator can look it up; more of it than this helps nobody.
 ORDERS_KEPT = 1000
+# How often verified modules are thought of; also between two looks at one that announces itself as new.
+UPKEEP_EVERY = 60.0
+# A lost configuration is restored once in this time by itself.
+RESTORE_ONCE_IN = 3600.0
 # How soon a campaign takes note of what has become of its members.
 CAMPAIGN_EVERY = 0.5
 # How long a trial lasts at least while many modules share a broker (hardware/link/SPEC.md, section 7).

@@ -83,8 +83,8 @@ class Campaigns:
             UcmError: campaign_open, campaign_pointless.
         """
         async with self._placing:
-            if others := [each for each in self._campaigns.values() if not each.state.ended]:
-                raise UcmError(Code.CAMPAIGN_OPEN, others[0].id)
+            if other := self.open():
+                raise UcmError(Code.CAMPAIGN_OPEN, other.id)
             chosen = [each.session.hardware_id or "" for each in self._selection.choose(target).members]
             if not chosen:
                 raise UcmError(Code.CAMPAIGN_POINTLESS, ", ".join(target.networks))
@@ -131,6 +131,10 @@ class Campaigns:
     def all(self) -> list[Campaign]:
         """Oldest first."""
         return list(self._campaigns.values())
+
+    def open(self) -> Campaign | None:
+        """The one that has not ended, if there is one."""
+        return next((campaign for campaign in self._campaigns.values() if not campaign.state.ended), None)
 
     def members(self, campaign: Campaign) -> list[Member]:
         return members_of(campaign, self._record.for_campaign(campaign.id))

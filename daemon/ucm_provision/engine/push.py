@@ -98,20 +98,18 @@ async def _intend(attempt: Attempt, configuration: ModuleConfiguration) -> None:
     since, it refuses.
     """
     active, connection = attempt.info.active, configuration.connection
+    credentials = connection.credentials
     attempt.work.payload = attempt.site.links.pack(configuration)
     intent = PushIntent(
         transaction=secrets.token_bytes(16),
         sha256=hashlib.sha256(attempt.work.payload).digest(),
         base_generation=active.generation if active else 0,
         networks=tuple(network.ssid for network in configuration.wifi),
-        not_after=_not_after(connection),
+        not_before=credentials.not_before if isinstance(credentials, TlsCredentials) else None,
+        not_after=credentials.not_after if isinstance(credentials, TlsCredentials) else None,
         reach=Reach(connection.channel_id, connection.mqtt_host, connection.mqtt_port, connection.time_source),
     )
     await attempt.note(PushIntended(intent))
-
-
-def _not_after(connection: Connection) -> float | None:
-    return connection.credentials.not_after if isinstance(connection.credentials, TlsCredentials) else None
 
 
 async def _transfer(attempt: Attempt) -> None:

@@ -85,6 +85,7 @@ INTENTS = st.builds(
     GENERATIONS,
     SEVERAL_WORDS,
     st.none() | TIMES,
+    st.none() | TIMES,
     st.none() | REACHES,
 )
 TASKS = st.builds(Task, WORDS, SEVERAL_WORDS, WORDS, st.booleans())
