@@ -191,6 +191,4 @@ async def _ssid(bus: SystemBus, access_point: str) -> str | None:
 
 def _reason(lost: BaseExceptionGroup[BaseException]) -> str:
     first = lost.exceptions[0]
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
     return one_line(str(first) or type(first).__name__, _REASON_SHOWN)

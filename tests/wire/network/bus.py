@@ -32,11 +32,13 @@ _CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Co
 <busconfig>
   <listen>{address}</listen>
   <auth>EXTERNAL</auth>
+  <servicedir>{services}</servicedir>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
     <allow own="*"/>
   </policy>
+  {more}
 </busconfig>
 """
 
@@ -48,13 +50,28 @@ def require_dbusmock() -> None:
 
 
 class Bus:
-    """A bus that is started, ended and started again at the same address."""
+    """A bus that is started, ended and started again at the same address.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        more: Further elements of its configuration.
+    """
+
+    def __init__(self, folder: Path, more: str = "") -> None:
         self.address = f"unix:path={folder / 'bus'}"
+        self._services = folder / "services"
+        self._services.mkdir()
         self._configuration = folder / "bus.conf"
-        self._configuration.write_text(_CONFIGURATION.format(address=self.address))
+        self._configuration.write_text(_CONFIGURATION.format(address=self.address, services=self._services, more=more))
         self._process: asyncio.subprocess.Process | None = None
+
+    def offer(self, command: str) -> None:
+        """Before the start: the bus runs the command when somebody asks for NetworkManager while it is not there."""
+        (self._services / f"{NAME}.service").write_text(f"[D-BUS Service]\nName={NAME}\nExec={command}\n")
+
+    async def ask_for_network_manager(self) -> None:
+        """As a program does that wants it started."""
+        async with client(self) as bus, asyncio.timeout(DEADLINE):
+            await bus.call(Message(NAME, ROOT, "org.freedesktop.DBus.Peer", "Ping"))
 
     async def start(self) -> None:
         command = ("dbus-daemon", f"--config-file={self._configuration}", "--nofork", "--print-address")
@@ -68,6 +85,15 @@ class Bus:
             self._process.terminate()
             await self._process.communicate()
             self._process = None
+
+
+@asynccontextmanager
+async def running(bus: Bus) -> AsyncIterator[None]:
+    await bus.start()
+    try:
+        yield
+    finally:
+        await bus.end()
 
 
 class NetworkManager:
@@ -141,14 +167,14 @@ class NetworkManager:
 @asynccontextmanager
 async def network_manager(bus: Bus) -> AsyncIterator[NetworkManager]:
     """NetworkManager, ready, with no device yet."""
-    async with _client(bus) as client:
-        owned = await _watch_owner(client)
+    async with client(bus) as caller:
+        owned = await _watch_owner(caller)
         process = await asyncio.create_subprocess_exec(
             *(SYSTEM_PYTHON, "-m", "dbusmock", "--template", "networkmanager"),
             env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": bus.address},
             stdout=subprocess.DEVNULL,
         )
-        manager = NetworkManager(process, client)
+        manager = NetworkManager(process, caller)
         try:
             await asyncio.wait_for(owned.wait(), DEADLINE)
             await manager.mock("AddProperty", "ssv", NAME, "PrimaryConnection", Variant("o", "/"))
@@ -158,17 +184,17 @@ async def network_manager(bus: Bus) -> AsyncIterator[NetworkManager]:
 
 
 @asynccontextmanager
-async def _client(bus: Bus) -> AsyncIterator[MessageBus]:
-    client = await asyncio.wait_for(MessageBus(bus.address).connect(), DEADLINE)
-    ended = asyncio.ensure_future(client.wait_for_disconnect())
+async def client(bus: Bus) -> AsyncIterator[MessageBus]:
+    connection = await asyncio.wait_for(MessageBus(bus.address).connect(), DEADLINE)
+    ended = asyncio.ensure_future(connection.wait_for_disconnect())
     try:
-        yield client
+        yield connection
     finally:
-        client.disconnect()
+        connection.disconnect()
         await asyncio.gather(ended, return_exceptions=True)
 
 
-async def _watch_owner(client: MessageBus) -> asyncio.Event:
+async def _watch_owner(caller: MessageBus) -> asyncio.Event:
     """Set when somebody has taken NetworkManager's name."""
     owned = asyncio.Event()
 
@@ -176,8 +202,8 @@ async def _watch_owner(client: MessageBus) -> asyncio.Event:
         if message.member == "NameOwnerChanged" and message.body[2]:
             owned.set()
 
-    client.add_message_handler(hear)
+    caller.add_message_handler(hear)
     bus = "org.freedesktop.DBus"
     rule = f"type='signal',sender='{bus}',member='NameOwnerChanged',arg0='{NAME}'"
-    await client.call(Message(bus, "/org/freedesktop/DBus", bus, "AddMatch", signature="s", body=[rule]))
+    await caller.call(Message(bus, "/org/freedesktop/DBus", bus, "AddMatch", signature="s", body=[rule]))
     return owned

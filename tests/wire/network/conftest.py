@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.network.bus import Bus, NetworkManager, network_manager, require_dbusmock
+from tests.wire.network.bus import Bus, NetworkManager, network_manager, require_dbusmock, running
 
 
 @pytest.fixture
 async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
     require_dbusmock()
     bus = Bus(tmp_path)
-    await bus.start()
-    yield bus
-    await bus.end()
+    async with running(bus):
+        yield bus
 
 
 @pytest.fixture

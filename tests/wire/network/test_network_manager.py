@@ -23,6 +23,7 @@ from tests.wire.network.bus import (
     Bus,
     NetworkManager,
     network_manager,
+    running,
 )
 from tests.wire.network.held_clock import HeldClock
 from ucm_provision.core import policy
@@ -292,6 +293,26 @@ async def test_a_network_manager_that_hangs_is_given_up(
         with manager.hanging():
             await watch.clock.wake(policy.BOX_NETWORK_PAUSE)
             await watch.clock.asleep(policy.BUS_RECONNECT_FIRST)
+
+
+async def test_a_bus_that_lets_nobody_listen_is_no_use(tmp_path: Path) -> None:
+    bus = Bus(tmp_path, '<limit name="max_match_rules_per_connection">1</limit>')
+    with structlog.testing.capture_logs() as logs:
+        async with running(bus), watching(bus.address) as watch:
+            await watch.clock.wake(1.0)
+            await watch.clock.asleep(2.0)
+    assert [entry["reason"] for entry in logs] == ["the bus refuses: org.freedesktop.DBus.Error.LimitsExceeded"]
+
+
+async def test_asking_starts_no_network_manager(tmp_path: Path) -> None:
+    bus, asked = Bus(tmp_path), tmp_path / "asked"
+    bus.offer(f"/bin/sh -c 'touch {asked}; exit 1'")
+    async with running(bus):
+        async with watching(bus.address) as watch:
+            await watch.clock.asleep(policy.BOX_NETWORK_PAUSE)
+        assert not asked.exists()
+        await bus.ask_for_network_manager()
+        assert asked.exists()
 
 
 BROKEN = [
