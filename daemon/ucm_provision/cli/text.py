@@ -67,8 +67,8 @@ def list_text(modules: Sequence[ModuleView]) -> str:
     ]
     lines = _columns([_HEADER, *rows])
     for index, module in reversed(list(enumerate(modules, start=1))):
-        if module["hold"]:
-            lines.insert(index + 1, f"  {module['hold']['message']}")
+        if told := module["hold"] or module["trouble"]:
+            lines.insert(index + 1, f"  {told['message']}")
     return "\n".join(lines)
 
 
@@ -78,7 +78,7 @@ def state(module: ModuleView) -> str:
         return " ".join(filter(None, (module["activity"]["step"], module["activity"]["detail"])))
     if hold := module["hold"]:
         return {"retry_at": "tries again", "device_gone": "unplugged", "operator": "needs you"}[hold["waits"]]
-    return module["milestone"].lower()
+    return f"{module['milestone'].lower()}, but not well" if module["trouble"] else module["milestone"].lower()
 
 
 def orders_text(orders: Sequence[OrderView]) -> str:

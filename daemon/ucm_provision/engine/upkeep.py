@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +10,8 @@ import structlog
 
 from ucm_provision.core import policy
 from ucm_provision.core.campaign import Campaign
-from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Failed, ReprovisionAsked
+from ucm_provision.core.errors import UcmError
+from ucm_provision.core.events import ReprovisionAsked
 from ucm_provision.core.machine import Milestone, Session
 from ucm_provision.core.maintenance import ClockGuard, Window, is_open, local_time
 from ucm_provision.core.plan import SitePlan
@@ -130,10 +129,9 @@ class Upkeep:
 
     async def _restore(self, session: Session) -> None:
         """Once by itself. Two tools that configure the same module would never end, so then an operator decides."""
-        again = session.restored_at is not None and self._clock.now() - session.restored_at < policy.RESTORE_ONCE_IN
-        session_id = await self._begin(session, "the box, to restore its configuration", restores=True)
-        if session_id and again:
-            await self._record.add(session_id, Failed(Code.CONFIGURATION_LOST, "for the second time within the hour"))
+        found_at, restored_at = session.updated_at, session.restored_at
+        if restored_at is None or found_at - restored_at >= policy.RESTORE_ONCE_IN:
+            await self._begin(session, "the box, to restore its configuration", restores=True)
 
     async def _rotate(self, session: Session) -> None:
         if not is_open(self._schedule.window, local_time(self._clock.now())):
@@ -144,16 +142,14 @@ class Upkeep:
         if await self._begin(session, "the box, because its certificate ends"):
             self._rotated.modules.add(session.hardware_id or "")
 
-    async def _begin(self, session: Session, by: str, *, restores: bool = False) -> str | None:
-        """A session that asks the API for just what was asked before; None where the module is not there."""
+    async def _begin(self, session: Session, by: str, *, restores: bool = False) -> bool:
+        """A session that asks the API for just what was asked before; False where the module is not there."""
         where = self._record.where(session)
         if where is None or session.identity is None or self._supervisor.works_on(session):
-            return None
-        session_id = secrets.token_hex(6)
+            return False
         asked = ReprovisionAsked(
             where, session.identity, by, arguments=session.arguments, device_id=session.device_id, restores=restores
         )
-        await self._record.add(session_id, asked)
+        await self._record.add(secrets.token_hex(6), asked)
         self._supervisor.nudge()
-        await asyncio.sleep(0)
-        return session_id
+        return True

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -43,6 +43,7 @@ from ucm_provision.core.model import (
     Sighting,
     TimeProtocol,
     TimeSource,
+    TlsCredentials,
     WifiNetwork,
     lan_key,
 )
@@ -335,6 +336,8 @@ class Api:
         self.fault: Exception | None = None
         self.gate = open_gate()
         self.asked: Counter[str] = Counter()
+        self.certificates_end_in: float | None = None  # seconds; None: passwords
+        self.now: Callable[[], float] = lambda: 0.0
 
     origin = "https://api.test"
 
@@ -351,7 +354,14 @@ class Api:
         self.devices[hw] = device
         if self._modules[hw].revoked_when_asked:
             self._modules[hw].credentials_live = False
-        return Provisioned(device.id, device.slug, connection(hw))
+        return Provisioned(device.id, device.slug, self._connection(hw))
+
+    def _connection(self, hw: str) -> Connection:
+        if self.certificates_end_in is None:
+            return connection(hw)
+        begins = self.now()
+        tls = TlsCredentials(Secret(b""), b"", (), begins - 365 * 86400.0, begins + self.certificates_end_in)
+        return replace(connection(hw), credentials=tls)
 
     async def device(self, device_id: str) -> Device | None:
         await asyncio.sleep(0)
@@ -423,6 +433,7 @@ class Plant:
         self.clock: FakeClock = before.clock if before else FakeClock()
         self.modules: dict[str, Module] = before.modules if before else {}
         self.api: Api = before.api if before else Api(self.modules)
+        self.api.now = self.clock.now
         self.cables = Cables(self.api)
         self.journal = MemoryJournal(before.record.sessions() if before else [], before.journal.kept if before else {})
         self.feed = Feed()
