@@ -36,6 +36,9 @@ class _Accepted(msgspec.Struct, frozen=True):
     token: str
     ca: str = ""
 
+    def __repr__(self) -> str:
+        return f"_Accepted({self.name!r}, {self.url!r})"
+
 
 # Makes the client for an address, its token and the only CA to trust ("": the system's), as PEM.
 Connect = Callable[[str, Secret[str], str], HttpProvisioningApi]
