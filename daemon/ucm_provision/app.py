@@ -128,7 +128,7 @@ class Daemon:
             ChoiceRoutes(self._api_choice, self._accept_gateway),
             WifiRoutes(kept.profiles),
             CampaignRoutes(self._campaigns, selection, self.record),
-            InspectionRoutes(self._inspection, self.record),
+            InspectionRoutes(self._inspection, self.operator, kept.profiles, self.record),
         )
 
     async def load(self) -> None:

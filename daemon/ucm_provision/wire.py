@@ -119,6 +119,21 @@ class ModuleAnswer(TypedDict):
     module: ModuleView
 
 
+class HeardView(TypedDict):
+    """A Wi-Fi network that a module hears. ``known``: the site's profiles have it."""
+
+    ssid: str
+    bssid: str
+    channel: int
+    rssi_dbm: int
+    security: str
+    known: bool
+
+
+class ScanAnswer(TypedDict):
+    networks: list[HeardView]
+
+
 class InspectionRequest(TypedDict, total=False):
     """``cables``: a serial port may be opened for it."""
 

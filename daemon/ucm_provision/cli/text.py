@@ -16,11 +16,13 @@ from ucm_provision.wire import (
     ModuleDetail,
     ModuleView,
     OrderView,
+    ScanAnswer,
     StatusView,
     WifiView,
 )
 
 _GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
+_HEARD_HEADER = ("SSID", "SIGNAL", "CHANNEL", "SECURITY", "ACCESS POINT", "")
 _WIFI_HEADER = ("SSID", "PASSPHRASE", "HIDDEN", "ACCESS POINT")
 _ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
 _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
@@ -197,6 +199,22 @@ def _whose_networks(wifi: WifiView) -> str:
         return "As the configuration says."
     configured = ", ".join(wifi["configured"]) or "none"
     return f"As operators chose. ucmctl wifi reset returns to those of the configuration: {configured}."
+
+
+def scan_text(answer: ScanAnswer) -> str:
+    """A line for each network that a module hears, and whether it is one of the site's."""
+    rows = [
+        (
+            each["ssid"] or "(hidden)",
+            f"{each['rssi_dbm']} dBm",
+            str(each["channel"]),
+            each["security"],
+            each["bssid"],
+            "the site's" if each["known"] else "",
+        )
+        for each in answer["networks"]
+    ]
+    return "\n".join(_columns([_HEARD_HEADER, *rows])) if rows else "It hears no network."
 
 
 def inspection_text(answer: InspectionAnswer) -> str:

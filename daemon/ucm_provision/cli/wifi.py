@@ -10,7 +10,7 @@ import click
 
 from ucm_provision.cli.campaigns import COMMANDS
 from ucm_provision.cli.client import ControlClient
-from ucm_provision.cli.text import wifi_text
+from ucm_provision.cli.text import scan_text, wifi_text
 from ucm_provision.wire import WifiRequest, WifiView
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
@@ -127,6 +127,19 @@ def _first_line(file: TextIO) -> str:
     if not passphrase:
         raise click.UsageError(f"the first line of {file.name} is empty; a network without a passphrase is --open")
     return passphrase
+
+
+@wifi.command()
+@click.argument("module")
+@_json
+@click.pass_obj
+def scan(client: ControlClient, module: str, *, as_json: bool) -> None:
+    """What MODULE hears: the Wi-Fi networks around it, the strongest first. Takes some seconds; changes nothing.
+
+    Example: ucmctl wifi scan boiler-room
+    """
+    answer = client.post("modules", module, "scan")
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else scan_text(answer))
 
 
 for _command in COMMANDS:

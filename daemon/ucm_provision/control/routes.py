@@ -23,6 +23,7 @@ from ucm_provision.wire import (
     ModuleView,
     OrderAnswer,
     OrderList,
+    ScanAnswer,
     StatusView,
     WifiView,
 )
@@ -41,6 +42,7 @@ Body = (
     | CampaignList
     | CampaignPlan
     | InspectionAnswer
+    | ScanAnswer
     | ManifestText
     | ManifestAnswer
     | WifiView

@@ -206,6 +206,17 @@ class LinkState:
 
 
 @dataclass(frozen=True, slots=True)
+class HeardNetwork:
+    """A Wi-Fi network that a module hears. ``ssid``: empty where it hides its name; ``bssid``: 6 bytes."""
+
+    ssid: str
+    bssid: bytes
+    channel: int
+    rssi_dbm: int
+    security: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProofOfPossession:
     """The secret on a module's label, and the user name that its verifier was made with."""
 

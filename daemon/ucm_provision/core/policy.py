@@ -53,6 +53,10 @@ SRP_AT_ONCE = 4
 RESERVE_SECONDS = 120
 # Beyond the trial the reservation must still hold while the module rolls back and is read again.
 RESERVE_BEYOND_TRIAL = 60
+# All channels take an ESP32 some three seconds; other work of its radio makes that longer.
+SCAN_POLL = 1.0
+SCAN_POLLS = 15
+NETWORKS_HEARD_MOST = 16
 CONFIGURATION_LARGEST = 16 * 1024
 WIFI_NETWORKS_LARGEST = 3
 TRIAL_SHORTEST = 30

@@ -11,6 +11,7 @@ from ucm_provision.core.model import (
     Connection,
     Device,
     Endpoint,
+    HeardNetwork,
     LinkState,
     ModuleConfiguration,
     ModuleInfo,
@@ -76,6 +77,9 @@ class DeviceLink(Protocol):
 
     async def identify(self, seconds: int) -> None:
         """Makes the module blink, 1 to 60 s."""
+
+    async def scan(self) -> tuple[HeardNetwork, ...]:
+        """The Wi-Fi networks that the module hears, the strongest first; takes some seconds."""
 
 
 class DeviceLinks(Protocol):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import structlog
 
 from ucm_provision.core.errors import Code, UcmError
@@ -56,8 +54,9 @@ class Inspection:
         return Inspected()
 
     async def _ask_module(self, session: Session, where: Endpoint) -> None:
-        info, state = await self._supervisor.inspect(replace(session, endpoint=where))
-        _demand_own_configuration(session, info)
+        async with self._supervisor.meet(session, where) as (link, info):
+            _demand_own_configuration(session, info)
+            state = await link.state()
         if state.phase is not Phase.ONLINE:
             reason = "" if state.reason is Reason.NONE else f" {state.reason.value}"
             raise UcmError(Code.NOT_ONLINE, f"{state.phase.value}{reason}")

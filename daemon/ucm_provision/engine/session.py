@@ -14,7 +14,7 @@ from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, Disposition, UcmError
 from ucm_provision.core.events import Absorbed, Announced, Failed, Moved, SetBack
 from ucm_provision.core.machine import Action, Milestone, Session, next_action
-from ucm_provision.core.model import Carrier, LinkState, ModuleInfo
+from ucm_provision.core.model import Carrier, ModuleInfo
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.attempt import Attempt, ReservedModule, Site, Work
 from ucm_provision.engine.locks import GiveWay, ModuleLock
@@ -87,17 +87,12 @@ class SessionRunner:
         await self._fail(session_id, failure)
         return failure
 
-    async def blink(self, session: Session, seconds: int) -> None:
-        """Makes the module at the session's endpoint show itself, 1 to 60 s. Nothing of it is journalled."""
-        with self._claim(session.id):
-            async with self._met(session) as (link, _):
-                await link.identify(seconds)
-
-    async def inspect(self, session: Session) -> tuple[ModuleInfo, LinkState]:
-        """What the module at the session's endpoint says of itself. Nothing of it is journalled."""
+    @asynccontextmanager
+    async def meet(self, session: Session) -> AsyncIterator[tuple[DeviceLink, ModuleInfo]]:
+        """A conversation with the module at the session's endpoint in which nothing is journalled."""
         with self._claim(session.id):
             async with self._met(session) as (link, info):
-                return info, await link.state()
+                yield link, info
 
     async def _converse(self, session_id: str) -> UcmError | None:
         session = self._record.session(session_id)

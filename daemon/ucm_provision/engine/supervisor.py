@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code
 from ucm_provision.core.events import Cancelled, Failed, HoldCleared, Moved
 from ucm_provision.core.machine import Milestone, Session, Waits, next_action
-from ucm_provision.core.model import Carrier, Endpoint, LinkState, ModuleInfo, Sighting, lan_key
+from ucm_provision.core.model import Carrier, Endpoint, ModuleInfo, Sighting, lan_key
 from ucm_provision.core.plan import SitePlan
-from ucm_provision.core.ports import Clock
+from ucm_provision.core.ports import Clock, DeviceLink
 from ucm_provision.engine.due import DueSessions
 from ucm_provision.engine.gate import OUTAGES, ApiGate, Pause
 from ucm_provision.engine.record import Record
@@ -67,17 +70,12 @@ class Supervisor:
         """Whether a conversation about the session is under way."""
         return session.id in self._running or self._runner.works_on(session.id)
 
-    async def blink(self, session: Session, seconds: int) -> None:
-        """Makes the module at the session's endpoint show itself. Raises what the link fails with."""
+    @asynccontextmanager
+    async def meet(self, session: Session, where: Endpoint) -> AsyncIterator[tuple[DeviceLink, ModuleInfo]]:
+        """A conversation with a session's module where it is now, beside the session. Raises as the link does."""
         try:
-            await self._runner.blink(session, seconds)
-        finally:
-            self.nudge()
-
-    async def inspect(self, session: Session) -> tuple[ModuleInfo, LinkState]:
-        """What the module at the session's endpoint says of itself. Raises what the link fails with."""
-        try:
-            return await self._runner.inspect(session)
+            async with self._runner.meet(replace(session, endpoint=where)) as (link, info):
+                yield link, info
         finally:
             self.nudge()
 

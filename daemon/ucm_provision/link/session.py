@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import ClassVar
 
 from google.protobuf.message import Message
 
+from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.model import LinkState, ModuleInfo, Reservation
-from ucm_provision.link import decode
+from ucm_provision.core.model import HeardNetwork, LinkState, ModuleInfo, Reservation
+from ucm_provision.link import decode, scan
 from ucm_provision.link.handshake import Established
 from ucm_provision.link.messages import ucm_link_pb2 as pb
 from ucm_provision.link.sessions import Sessions
@@ -112,6 +114,17 @@ class SecureLink:
             raise UcmError(Code.MODULE_REFUSED, "the module cannot identify itself")
         answer = await self._call("ucm-identify", pb.IdentifyRequest(seconds=seconds), self._timing.call)
         decode.check_reply(decode.config_reply(answer, "ucm-identify"), "identify")
+
+    async def scan(self) -> tuple[HeardNetwork, ...]:
+        """What the module hears. Raises ``module_refused`` if it cannot scan, ``link_silent`` if that never ends."""
+        if "scan" not in self._announcement.capabilities:
+            raise UcmError(Code.MODULE_REFUSED, "the module cannot scan")
+        scan.check_started(await self._call(scan.ENDPOINT, scan.start_request(), self._timing.call))
+        for _ in range(policy.SCAN_POLLS):
+            await asyncio.sleep(policy.SCAN_POLL)
+            if scan.is_finished(await self._call(scan.ENDPOINT, scan.status_request(), self._timing.call)):
+                return scan.heard(await self._call(scan.ENDPOINT, scan.result_request(), self._timing.call))
+        raise UcmError(Code.LINK_SILENT, f"its scan did not end within {policy.SCAN_POLLS * policy.SCAN_POLL:g} s")
 
     async def _configure(self, request: pb.ConfigRequest, seconds: float | None = None) -> pb.ConfigReply:
         answer = await self._call("ucm-config", request, seconds or self._timing.call)
