@@ -220,8 +220,10 @@ class SessionRunner:
         return policy.lan_backoff(losses) * _random.uniform(0.5, 1.0)
 
     async def _keep_announcement(self, session_id: str) -> None:
-        """Who an endpoint says it is helps whoever has to find its label."""
+        """Who a port says it is helps whoever has to find its label. On the LAN its name was known before."""
         announced, session = self._proofs.announced(session_id), self._record.session(session_id)
+        if session.endpoint.carrier is Carrier.HTTP:
+            return
         if announced and session.identity is None and session.announced_id != announced:
             await self._record.add(session_id, Announced(announced))
 

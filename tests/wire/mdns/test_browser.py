@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo
 
 from tests.wire.mdns import packets
-from tests.wire.mdns.lan import announce, announcer, info, new_id, watching
+from tests.wire.mdns.lan import LOOPBACK, Watcher, announce, announcer, info, new_id, watching
 from ucm_provision.core import policy
 from ucm_provision.core.model import Carrier, GatewaySighting
+from ucm_provision.discovery.mdns import LanBrowser
+from ucm_provision.host.clock import SystemClock
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +40,24 @@ async def test_a_module_appears_moves_and_leaves() -> None:
     assert moved.present
     assert "192.0.2.8:8080" in moved.endpoint.routes
     assert not gone.present
+
+
+async def test_what_is_announced_while_the_browser_starts_is_not_lost() -> None:
+    """One announcement of each module in every turn of the loop: some come in before the browser is ready to read."""
+    browser = LanBrowser([LOOPBACK], SystemClock(), lambda _: True)
+    watcher = Watcher(browser)
+    running = asyncio.create_task(browser.run(watcher.sight))
+    try:
+        with packets.sender() as out:
+            while not browser.listening.is_set():
+                out.send(packets.module(new_id()))
+                await asyncio.sleep(0)
+        heard = {instance.hardware_id for instance in browser._roster}
+        await watcher.until(lambda: heard <= {sighting.announced_id for sighting in watcher.sightings})
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    assert heard
 
 
 async def test_a_gateway_appears_and_leaves() -> None:
