@@ -31,6 +31,7 @@ from ucm_provision.core.secret import Secret
 from ucm_provision.core.wanted import Cause
 from ucm_provision.discovery.mdns import LanBrowser
 from ucm_provision.discovery.ports import watching
+from ucm_provision.engine.appearing import Appearing
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.blueprints import Blueprints
 from ucm_provision.engine.campaigns import Campaigns
@@ -111,6 +112,7 @@ class Daemon:
             schedule=parts.schedule(settings),
             campaign=self._campaigns.open,
         )
+        self._appearing = Appearing(self.record, site.api, site.witness, clock)
         self._expected = expected = kept.expected
         self._book = OrderBook(journal, clock)
         self._orders = Orders(
@@ -150,6 +152,7 @@ class Daemon:
                 group.create_task(self._blueprints.run(), name="blueprints")
                 group.create_task(self._campaigns.run(), name="campaigns")
                 group.create_task(self._upkeep.run(), name="upkeep")
+                group.create_task(self._appearing.run(), name="appearing")
                 group.create_task(NetworkManager(self._clock).watch(self._follower.moved), name="the box's own network")
                 group.create_task(ports.run(self._supervisor.sight), name="ports")
                 if self._lan:

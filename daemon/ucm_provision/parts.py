@@ -84,6 +84,7 @@ def site_plan(settings: Configuration, kept: Kept) -> SitePlan:
         profiles=kept.profiles,
         trial_s=values.policy.trial_s,
         site_pop=settings.site_pop(),
+        verify_later=values.policy.verify == "later",
         lan_site_pop=values.link.lan_site_pop,
         usb=values.policy.usb,
         lan=values.policy.lan,
@@ -164,7 +165,9 @@ def schedule(settings: Configuration) -> Schedule:
 
 def broker_check(settings: Configuration) -> ConnectionCheck:
     overridden = settings.values.override.time_sync is not None
-    return ConnectionCheck(time_source_overridden=overridden, mode=settings.values.policy.check)
+    policy = settings.values.policy
+    mode = "warn" if policy.verify == "later" else policy.check
+    return ConnectionCheck(time_source_overridden=overridden, mode=mode)
 
 
 def broker_witness(settings: Configuration, clock: Clock) -> AnyWitness:

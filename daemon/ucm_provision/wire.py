@@ -64,7 +64,8 @@ class ModuleView(TypedDict):
 
     ``endpoint``: a port, or the name under which a module announces itself on the LAN; ``carrier`` tells which,
     ``routes`` the module's present addresses there, ``host:port`` each. ``announced_id``: who the module at an
-    endpoint that is not known yet says it is, unproved.
+    endpoint that is not known yet says it is, unproved. ``appears_later``: configured on a bench, and verified when it
+    is seen at its place.
     """
 
     session: str
@@ -88,6 +89,7 @@ class ModuleView(TypedDict):
     hold: HoldView | None
     activity: ActivityView | None
     evidence: EvidenceView | None
+    appears_later: bool
     trouble: TroubleView | None
     attempt: int
     announced_id: str | None

@@ -80,6 +80,8 @@ def state(module: ModuleView) -> str:
         return " ".join(filter(None, (module["activity"]["step"], module["activity"]["detail"])))
     if hold := module["hold"]:
         return {"retry_at": "tries again", "device_gone": "unplugged", "operator": "needs you"}[hold["waits"]]
+    if module["appears_later"]:
+        return "waiting to appear"
     return f"{module['milestone'].lower()}, but not well" if module["trouble"] else module["milestone"].lower()
 
 

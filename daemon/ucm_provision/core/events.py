@@ -192,6 +192,11 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftToAppear:
+    """The module has confirmed what it holds, and goes to its place. It is verified when somebody sees it there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inspected:
     """A look at a verified module found it well (no code), or not any more. Kept only where that has changed."""
 
@@ -267,6 +272,7 @@ Event = (
     | Verified
     | SetBack
     | Compensating
+    | LeftToAppear
     | Inspected
     | Failed
     | HoldCleared
@@ -296,6 +302,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         Verified,
         SetBack,
         Compensating,
+        LeftToAppear,
         Inspected,
         Failed,
         HoldCleared,

@@ -29,6 +29,7 @@ from ucm_provision.core.events import (
     Identified,
     Identity,
     Inspected,
+    LeftToAppear,
     Moved,
     PushIntended,
     PushIntent,
@@ -128,6 +129,7 @@ class Session:
         reach: How the module reached the broker before, but for its credentials.
         setback: Why the module returned to its old configuration, until that is dealt with.
         compensating: It gets fresh credentials with its old networks.
+        appears_later: It is configured on a bench, and is verified when somebody sees it at its place.
         trouble: What the last look at the verified module found wrong, if anything.
         restored_at: When its lost configuration was last to be restored, in seconds since the epoch.
     """
@@ -164,6 +166,7 @@ class Session:
     reach: Reach | None = None
     setback: SetBack | None = None
     compensating: bool = False
+    appears_later: bool = False
     trouble: Inspected | None = None
     restored_at: float | None = None
 
@@ -262,6 +265,8 @@ def _afterwards(session: Session, event: Event) -> Session:
             return replace(_not_pushed(session), setback=event)
         case Compensating():
             return replace(session, compensating=True)
+        case LeftToAppear():
+            return replace(session, appears_later=True)
         case Inspected(code):
             return replace(session, trouble=event if code else None)
         case _:
@@ -310,7 +315,7 @@ def _anew(session: Session, event: ReprovisionAsked, at: float) -> Session:
 def _verified(session: Session, evidence: Evidence) -> Session:
     """A network that was to be proved is; otherwise the session has reached its end."""
     networks = session.intent.networks if session.intent and session.intent.networks else session.networks
-    session = replace(session, networks=networks, attempt=0, repeated=0, last_code=None)
+    session = replace(session, networks=networks, attempt=0, repeated=0, last_code=None, appears_later=False)
     if session.proves:
         return replace(session, proved=True, milestone=Milestone.IDENTIFIED, intent=None, generation=None)
     return replace(session, evidence=evidence, milestone=Milestone.VERIFIED)
@@ -384,6 +389,8 @@ _ACTIONS = {
 def next_action(session: Session, now: float) -> Action | None:
     """What the session does next, or None while it waits or when it has ended."""
     if session.hold and not _over(session.hold, now):
+        return None
+    if session.appears_later:
         return None
     if session.setback:
         return _after_setback(session)

@@ -100,6 +100,7 @@ class SitePlan:
         site_id: The API's site; None: the API's only one.
         site_pop: The proof of possession of modules that the manifest does not list.
         trial_s: How long a module may try its new configuration, in seconds.
+        verify_later: This is a staging bench, without the network that modules are configured for. Cables only.
         lan_site_pop: The site's proof of possession may be tried on the LAN too.
     """
 
@@ -109,6 +110,7 @@ class SitePlan:
     profiles: WifiProfiles = FixedProfiles()
     trial_s: int = policy.TRIAL_DEFAULT
     site_pop: ProofOfPossession | None = None
+    verify_later: bool = False
     lan_site_pop: bool = False
     usb: UsbPolicy = UsbPolicy.AUTO
     lan: LanPolicy = LanPolicy.LISTED

@@ -126,6 +126,8 @@ ORDERS_KEPT = 1000
 UPKEEP_EVERY = 60.0
 # A lost configuration is restored once in this time by itself.
 RESTORE_ONCE_IN = 3600.0
+# How often the API is asked whether a module that was configured on a bench has appeared.
+APPEARING_EVERY = 60.0
 # How soon a campaign takes note of what has become of its members.
 CAMPAIGN_EVERY = 0.5
 # How long a trial lasts at least while many modules share a broker (hardware/link/SPEC.md, section 7).

@@ -63,13 +63,18 @@ class DeviceLink(Protocol):
     async def chunk(self, transaction: bytes, payload: bytes, offset: int) -> int:
         """Sends the next piece of ``payload`` from ``offset``; returns the module's next offset."""
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "") -> int:
-        """Puts the staged configuration on trial, confirmed by the module itself once online.
+    async def commit(
+        self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "", by_host: bool = False
+    ) -> int:
+        """Puts the staged configuration on trial, confirmed by the module itself once online, or ``by_host``.
 
         ``ssid``: the network of the configuration that is tried alone while on trial; empty: all of them.
         ``now_unix_ms`` sets a clock that was never set; 0 when this box's own clock is not to be
         trusted. Returns the new generation.
         """
+
+    async def confirm(self, generation: int) -> None:
+        """The module keeps the configuration that is on trial, whether it gets online with it or not. Idempotent."""
 
     async def abort(self, transaction: bytes) -> None: ...
 

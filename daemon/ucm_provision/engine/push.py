@@ -134,7 +134,13 @@ async def _commit(attempt: Attempt, only: str) -> None:
     attempt.before = await _device_before(attempt)
     await attempt.reserved.hold(site.plan.trial_s + RESERVE_BEYOND_TRIAL)
     now_ms = int(site.clock.now() * 1000) if site.clock.synchronized() else 0
-    generation = await attempt.link.commit(intent.transaction, trial_s=site.plan.trial_s, now_unix_ms=now_ms, ssid=only)
+    generation = await attempt.link.commit(
+        intent.transaction,
+        trial_s=site.plan.trial_s,
+        now_unix_ms=now_ms,
+        ssid=only,
+        by_host=attempt.is_on_bench,
+    )
     attempt.committed = True
     await attempt.note(Committed(generation))
 

@@ -148,6 +148,8 @@ class Supervisor:
         return None
 
     async def _match_presence(self, session: Session) -> None:
+        if session.appears_later:
+            return  # it goes to its place: that its cable is gone is no news
         hold, endpoint = session.hold, session.endpoint
         gone = hold is not None and hold.waits is Waits.DEVICE_GONE
         if endpoint.key in self._record.present:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Verified
+from ucm_provision.core.events import LeftToAppear, Verified
 from ucm_provision.core.machine import Session
 from ucm_provision.core.model import Arrival, Device, Evidence, LinkState, Phase, Reason, Source
 from ucm_provision.engine.attempt import Attempt
@@ -48,6 +48,9 @@ async def verify(attempt: Attempt) -> None:
         UcmError: ``trial_…`` when the module fell back, ``not_online``, ``not_seen``.
     """
     attempt.show("verify")
+    if attempt.is_on_bench and not attempt.session.adopted:
+        await _leave_to_appear(attempt)
+        return
     arrivals = await attempt.watch()
     sight = await _seen_while_away(attempt, arrivals)
     state = await _until_online(attempt)
@@ -57,6 +60,15 @@ async def verify(attempt: Attempt) -> None:
     if setback := attempt.session.setback:
         raise UcmError(setback.code, f"{setback.detail}; it has its old network, and fresh credentials".lstrip("; "))
     await attempt.note(Verified(_evidence(state, reported_at, sight)))
+
+
+async def _leave_to_appear(attempt: Attempt) -> None:
+    """On a staging bench nobody can see the module online: it keeps what it was given, and is let go."""
+    generation = attempt.session.generation
+    assert generation is not None, "pushed before it is let go"
+    await attempt.reserved.keep()
+    await attempt.link.confirm(generation)
+    await attempt.note(LeftToAppear())
 
 
 async def _until_online(attempt: Attempt) -> LinkState:

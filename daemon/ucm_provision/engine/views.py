@@ -19,6 +19,7 @@ from ucm_provision.core.events import (
     HoldCleared,
     Identified,
     Inspected,
+    LeftToAppear,
     Moved,
     PushIntended,
     ReprovisionAsked,
@@ -32,7 +33,7 @@ from ucm_provision.core.events import (
     Warned,
 )
 from ucm_provision.core.machine import Hold, Session, Slave
-from ucm_provision.core.model import Endpoint, Evidence, ProvisionArguments
+from ucm_provision.core.model import Endpoint, Evidence, Phase, ProvisionArguments
 from ucm_provision.wire import (
     ActivityView,
     AttachedView,
@@ -69,6 +70,7 @@ def module_view(session: Session, *, where: Endpoint | None, activity: ActivityV
         hold=_hold_view(session.hold) if session.hold and not activity else None,
         activity=activity,
         evidence=_evidence_view(session.evidence) if session.evidence else None,
+        appears_later=session.appears_later,
         trouble=_trouble_view(session.trouble) if session.trouble and session.trouble.code else None,
         attempt=session.attempt,
         announced_id=session.announced_id or None,
@@ -131,6 +133,8 @@ def describe(event: Event) -> str:
             return explain(code, detail)
         case SetBack(code, detail):
             return f"Back on its old configuration. {explain(code, detail)}"
+        case LeftToAppear():
+            return "Configured, and free to go to its place; verified when it is seen there."
         case Inspected(code, detail):
             return f"No longer well. {explain(code, detail)}" if code else "A look at it found it well again."
         case Compensating():
@@ -197,6 +201,11 @@ def _as_asked(arguments: ProvisionArguments) -> str:
 
 
 def _verified(evidence: Evidence) -> str:
+    if evidence.reported_phase is Phase.IDLE and evidence.generation:
+        return (
+            f"Verified at generation {evidence.generation}: the {evidence.seen_by.value} saw {evidence.seen_what}; "
+            "its own report could not be asked."
+        )
     if not evidence.generation:
         return f"Verified: the {evidence.seen_by.value} has {evidence.seen_what}."
     return (

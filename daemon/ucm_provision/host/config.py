@@ -103,6 +103,7 @@ class PolicySection(_Section, frozen=True):
     usb: UsbPolicy = UsbPolicy.AUTO
     lan: LanPolicy = LanPolicy.LISTED
     trial_s: TrialSeconds = policy.TRIAL_DEFAULT
+    verify: Literal["now", "later"] = "now"
     wifi_follow: Literal["propose", "auto"] = "propose"
     maintenance: str = "02:00-04:00"
     rotate_before: str = "30d"

@@ -86,10 +86,12 @@ class SecureLink:
         decode.check_reply(reply, "chunk")
         return _offset(reply, offset + len(piece), len(payload))
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "") -> int:
+    async def commit(
+        self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "", by_host: bool = False
+    ) -> int:
         request = pb.Commit(
             transaction=transaction,
-            confirm_by=pb.MODULE_ONLINE,
+            confirm_by=pb.HOST if by_host else pb.MODULE_ONLINE,
             trial_s=trial_s,
             now_unix_ms=now_unix_ms,
             ssid=ssid,
@@ -99,6 +101,10 @@ class SecureLink:
         if not reply.generation:
             raise UcmError(Code.LINK_GARBAGE, "the answer to commit names no generation")
         return reply.generation
+
+    async def confirm(self, generation: int) -> None:
+        reply = await self._configure(pb.ConfigRequest(confirm=pb.Confirm(generation=generation)))
+        decode.check_reply(reply, "confirm")
 
     async def abort(self, transaction: bytes) -> None:
         reply = await self._configure(pb.ConfigRequest(abort=pb.Abort(transaction=transaction)))

@@ -151,6 +151,7 @@ class Module:
         self.credentials_live = False
         self.last_trial: LastTrial | None = None
         self.commits = 0
+        self.confirmed = 0  # the generation that a host has confirmed
         self.kept = 0
         self.writers = 0
         self.most_writers = 0
@@ -257,12 +258,18 @@ class Link:
             await self._turn()
         return len(payload)
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "") -> int:
+    async def commit(
+        self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "", by_host: bool = False
+    ) -> int:
         await self._turn()
         device = self._api.devices[self._module.hardware_id]
         generation = self._module.commit(self._payload, transaction, device.id, ssid)
         self._module.deaf_for = self._module.leaves_for if self.roams else 0
         return generation
+
+    async def confirm(self, generation: int) -> None:
+        await self._turn()
+        self._module.confirmed = generation
 
     async def abort(self, transaction: bytes) -> None:
         await self._turn()

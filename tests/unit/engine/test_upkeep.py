@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.unit.engine.plant import Module, Plant, port
+from tests.unit.engine.plant import BlindWitness, Module, Plant, port
 from ucm_provision.core import policy
 from ucm_provision.core.campaign import CampaignState
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Inspected
 from ucm_provision.core.machine import Milestone
 from ucm_provision.core.maintenance import Window
-from ucm_provision.core.model import Sighting
+from ucm_provision.core.model import Sighting, Source
 from ucm_provision.core.wanted import Cause
+from ucm_provision.engine.appearing import Appearing
 from ucm_provision.engine.follow import Follower
 from ucm_provision.engine.inspection import Inspection
 from ucm_provision.engine.upkeep import Schedule, Upkeep
@@ -151,6 +153,28 @@ async def test_certificates_are_renewed_in_the_window_so_many_at_a_time(window: 
         after = [module.commits for module in modules]
         assert sum(after) - sum(before) == renewed
         assert all(plant.session(module).milestone is Milestone.VERIFIED for module in modules)
+
+
+async def test_a_module_from_a_bench_is_verified_when_it_appears() -> None:
+    async with Plant(verify_later=True).running() as plant:
+        module = plant.module(1)
+        module.offline = True
+        appearing = Appearing(plant.record, plant.api, BlindWitness(), plant.clock)
+        running = asyncio.create_task(appearing.run())
+        await plant.plug(port(0), module)
+        await plant.clock.advance(10.0)
+        assert (module.confirmed, plant.session(module).milestone) == (1, Milestone.PUSHED)
+        await plant.unplug(port(0))
+        await plant.clock.advance(3600.0)
+        (view,) = plant.record.views()
+        assert (view["appears_later"], view["hold"], view["present"]) == (True, None, False)
+        module.offline = False
+        await plant.clock.advance(policy.APPEARING_EVERY)
+        session = plant.session(module)
+        assert session.evidence is not None
+        assert (session.milestone, session.evidence.seen_by) == (Milestone.VERIFIED, Source.API)
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def test_a_clock_that_cannot_be_believed_renews_nothing() -> None:

@@ -29,6 +29,7 @@ from ucm_provision.core.events import (
     Identified,
     Identity,
     Inspected,
+    LeftToAppear,
     Moved,
     PushIntended,
     PushIntent,
@@ -81,6 +82,7 @@ SENTENCES: dict[Event, str] = {
     SetBack(Code.TRIAL_WIFI_NOT_FOUND, "it got as far as WIFI"): "Back on its old configuration. "
     + explain(Code.TRIAL_WIFI_NOT_FOUND, "it got as far as WIFI"),
     Inspected(Code.NOT_ONLINE, "WIFI"): "No longer well. " + explain(Code.NOT_ONLINE, "WIFI"),
+    LeftToAppear(): "Configured, and free to go to its place; verified when it is seen there.",
     Inspected(): "A look at it found it well again.",
     Compensating(): "Not online with its old configuration either: it gets fresh credentials and keeps its networks.",
     Announced(HARDWARE_ID): f"It says that it is {HARDWARE_ID}; that is not proved yet.",
