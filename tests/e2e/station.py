@@ -189,6 +189,15 @@ class DaemonProcess:
                 if answer and (chosen := choose(answer["modules"])):
                     return chosen
 
+    async def until_answers(self) -> None:
+        await self.until_true(lambda status: True)
+
+    async def until_true(self, condition: Callable[[Any], bool]) -> None:
+        """Asks for the status again and again until it meets the condition."""
+        async with asyncio.timeout(DEADLINE):
+            while not ((status := await self.ctl("status")) and condition(status)):
+                pass
+
     async def until_verified(self) -> list[ModuleView]:
         return await self.until(lambda modules: [module for module in modules if verified(module)])
 
