@@ -17,6 +17,7 @@ from ucm_sim.link_state import LinkState
 from ucm_sim.messages import ucm_link_pb2 as pb
 from ucm_sim.protocomm import FramedProtocomm, Protocomm, version_json
 from ucm_sim.reservation import ReservationDesk
+from ucm_sim.scan import WifiScan
 from ucm_sim.security2 import Security2
 from ucm_sim.slots import Progress, Slots
 from ucm_sim.srp import Verifier
@@ -69,6 +70,7 @@ class Firmware:
         desk = ReservationDesk(hardware.uptime)
         self._configurator = Configurator(hardware.identity.hardware_id, self.slots, desk, self, hardware.counts)
         self._status = StatusEndpoints(hardware, self.slots, self._configurator, desk, lambda: self.link)
+        self._scan = WifiScan(hardware.radio, hardware.clock, hardware.say)
         self.link = self._new_link()
         self._tasks = asyncio.TaskGroup()
         self.serial = FramedProtocomm(self._protocomm(), hardware.max_frame, self._note_fault)
@@ -110,6 +112,7 @@ class Firmware:
                 "ucm-link": self._status.link,
                 "ucm-identify": self._status.identify,
                 "ucm-config": self._configurator.answer,
+                "prov-scan": self._scan.answer,
             },
             lambda: Security2(self._hardware.verifier, self._hardware.entropy),
         )
