@@ -153,6 +153,11 @@ class Module:
         return pb.Reason.Name(self.reason)
 
     @property
+    def ssid(self) -> str:
+        """The network that it is in, empty if it is in none."""
+        return self._board.firmware.link.association.ssid if self._board.firmware else ""
+
+    @property
     def live_generation(self) -> int:
         """The generation that the live connection uses, 0 if there is none."""
         return self._board.firmware.link.generation if self._board.firmware else 0

@@ -1,0 +1,136 @@
+"""A site whose modules are verified in one Wi-Fi, and whose air has another one to move them to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e.lan import at_rest, listed, on_lan, powered
+from tests.e2e.station import PASSPHRASE, SSID, FastClock, Running, Station, ucmctl
+from tests.mosquitto.harness import MosquittoProcess
+from ucm_provision.wire import CampaignView, ModuleView
+from ucm_sim import Air, Identity, LanModule, Network, ScaledClock
+
+OLD, NEW = SSID, "plant-2026"
+NEW_PASSPHRASE = "staple battery horse"
+# How much faster than the wall's the clocks of daemon and modules are. A trial of 30 s leaves 6 s to a busy machine.
+FAST = 5.0
+TRIAL = 30
+PATIENCE = 60.0
+
+
+@dataclass
+class Moving:
+    """A running daemon and its modules; ``air`` has the networks."""
+
+    station: Station
+    running: Running
+    modules: list[LanModule]
+    air: Air
+    clock: FastClock
+
+    async def change(self, *arguments: str, ssid: str = NEW) -> tuple[int, CampaignView]:
+        """``ucmctl wifi change``, which ends when nobody is under way any more: its exit status and the campaign."""
+        return await campaign_of(self.station, "change", "--ssid", ssid, *arguments)
+
+    async def resume(self) -> tuple[int, CampaignView]:
+        return await campaign_of(self.station, "resume")
+
+    def views(self) -> dict[str, ModuleView]:
+        """The present view of each module, by hardware id."""
+        ids = {module.identity.hardware_id for module in self.modules}  # others may be on this machine's loopback
+        return {view["hardware_id"]: view for view in self.running.views() if view["hardware_id"] in ids}
+
+    def devices(self) -> dict[str, str | None]:
+        return {hardware_id: view["device_id"] for hardware_id, view in self.views().items()}
+
+
+async def campaign_of(station: Station, *arguments: str) -> tuple[int, CampaignView]:
+    status, said = await ucmctl(station.socket, "wifi", *arguments, "--json")
+    assert said.startswith("{"), said
+    campaign: CampaignView = json.loads(said)
+    return status, campaign
+
+
+async def latest_campaign(station: Station) -> CampaignView:
+    status, said = await ucmctl(station.socket, "wifi", "campaigns", "--json")
+    assert status == 0, said
+    campaign: CampaignView = json.loads(said)["campaigns"][-1]
+    return campaign
+
+
+async def until_campaign(station: Station, condition: Callable[[CampaignView], bool]) -> CampaignView:
+    """Asks like an operator would, again and again."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition(campaign := await latest_campaign(station)):
+            pass
+    return campaign
+
+
+def two_networks(passphrase: str = NEW_PASSPHRASE) -> Air:
+    return Air([Network(OLD, PASSPHRASE), Network(NEW, passphrase)])
+
+
+@asynccontextmanager
+async def moving(
+    station: Station, count: int, *, air: Air | None = None, fast: float = FAST, **options: Any
+) -> AsyncIterator[Moving]:
+    """Verified in the old network, and the operators know the new one."""
+    clock, air = FastClock(fast), air or two_networks()
+    options = {"air": air, "clock": ScaledClock(fast), "telemetry_every_s": 0.0} | options
+    async with powered(expected(station, count), **options) as modules, station.daemon(clock=clock) as running:
+        await each_is(running, modules, at_rest)
+        await know_the_new_network(station)
+        yield Moving(station, running, modules, air, clock)
+
+
+def expected(station: Station, count: int) -> list[Identity]:
+    """New modules of the station; every other one shows the broker a password instead of a certificate."""
+    identities = listed(on_lan(station), count)
+    station.trial_s, station.protocols = TRIAL, {each.hardware_id: "MQTT" for each in identities[::2]}
+    return identities
+
+
+async def know_the_new_network(station: Station) -> None:
+    (station.folder / "new-passphrase").write_text(NEW_PASSPHRASE)
+    file = str(station.folder / "new-passphrase")
+    status, said = await ucmctl(station.socket, "wifi", "add", NEW, "--passphrase-file", file)
+    assert status == 0, said
+
+
+async def each_is(running: Running, modules: Iterable[LanModule], condition: Callable[[ModuleView], bool]) -> None:
+    """Waits until each module has met the condition, now or later. Looks at nothing but what changes."""
+    waited_for = {module.identity.hardware_id for module in modules}
+    async with asyncio.timeout(PATIENCE):
+        with running.daemon.feed.listen() as changes:
+            waited_for -= {view["hardware_id"] for view in running.views() if condition(view)}
+            while waited_for:
+                view = await changes.next()
+                if condition(view) and view["hardware_id"]:
+                    waited_for.discard(view["hardware_id"])
+
+
+def networks_of(modules: Iterable[LanModule]) -> Counter[tuple[str, str]]:
+    """In which network how many modules are, and how far each has come there."""
+    return Counter((module.ssid, module.phase_name) for module in modules)
+
+
+def commits(modules: Iterable[LanModule]) -> list[int]:
+    """How often each module was written to, the first time included; least first."""
+    return sorted(module.executed("commit") for module in modules)
+
+
+def evidence(views: Iterable[ModuleView]) -> Counter[str]:
+    """In which network how many modules were verified."""
+    return Counter((view["evidence"] or {"ssid": ""})["ssid"] for view in views)
+
+
+def refusals(mosquitto: MosquittoProcess) -> list[str]:
+    """The lines in which mosquitto tells of a certificate, or a password, that it did not take."""
+    signs = ("certificate verify failed", "not authorised")
+    return [line for line in mosquitto.log if any(sign in line for sign in signs)]
