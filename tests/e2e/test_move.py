@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.front import Front
+from tests.e2e.front import Front, front_of
+from tests.e2e.lan import powered
 from tests.e2e.moving import (
-    FAST,
     NEW,
     OLD,
     Moving,
+    begun,
+    campaign_of,
     commits,
-    each_is,
+    ended,
     evidence,
     expected,
+    half_done,
     know_the_new_network,
-    latest_campaign,
     moving,
     networks_of,
     refusals,
     two_networks,
     until_campaign,
 )
-from tests.e2e.lan import at_rest, of, powered
 from tests.e2e.station import Station, station_at, ucmctl, verified
 from tests.mosquitto.harness import MosquittoProcess, mosquitto_running
+from ucm_provision.wire import CampaignView
 from ucm_sim import LanModule
 from ucm_site_api import SiteApi
 
@@ -120,46 +121,55 @@ async def test_who_does_not_hear_the_network_stays_where_it_was(
 
 
 async def test_who_falls_back_on_dead_credentials_gets_fresh_ones(tmp_path: Path) -> None:
-    """The API revokes the old credentials as soon as it issues new ones."""
-    async with site_with_log(tmp_path, rotation_grace=timedelta(0)) as (site, mosquitto):
-        async with moving(station_at(site, tmp_path), SOME) as move:
-            far = move.modules[-TENTH:]
-            for module in far:
-                module.radio.leave_range(NEW)
-            _, campaign = await move.change("--max-failures", str(TENTH))
-            assert campaign["counts"] == {"done": SOME - TENTH, "failed": TENTH}
-            assert codes_of_failed(move) == {each.identity.hardware_id: "trial_wifi_not_found" for each in far}
-            assert all("fresh credentials" in (each["message"] or "") for each in campaign["members"] if each["code"])
-            assert networks_of(far) == {(OLD, "ONLINE"): TENTH}
-            assert networks_of(move.modules[:-TENTH]) == {(NEW, "ONLINE"): SOME - TENTH}
-            assert commits(far) == [3] * TENTH
-            assert refusals(mosquitto)
+    async with (
+        site_with_log(tmp_path, rotation_grace=timedelta(0)) as (site, mosquitto),
+        front_of(site, station := station_at(site, tmp_path)) as front,
+        moving(station, SOME) as move,
+    ):
+        front.alter = lambda _: site._broker.attention.set()  # or ends that nobody saw coming may be a minute late
+        far = move.modules[-TENTH:]
+        for module in far:
+            module.radio.leave_range(NEW)
+            module.radio.set_rssi(OLD, -80)
+        _, campaign = await move.change("--max-failures", str(TENTH))
+        assert campaign["counts"] == {"done": SOME - TENTH, "failed": TENTH}
+        assert codes_of_failed(move) == {each.identity.hardware_id: "trial_wifi_not_found" for each in far}
+        assert all("fresh credentials" in (each["message"] or "") for each in campaign["members"] if each["code"])
+        assert networks_of(far) == {(OLD, "ONLINE"): TENTH}
+        assert networks_of(move.modules[:-TENTH]) == {(NEW, "ONLINE"): SOME - TENTH}
+        assert commits(far) == [3] * TENTH
+        told = refusals(mosquitto)
+        assert any("verify failed" in line for line in told)
+        assert any("not authorised" in line for line in told)
 
 
-async def test_kill_9_in_the_middle_changes_nothing(station: Station, site: SiteApi) -> None:
-    modules = expected(station, SOME)
-    async with powered(modules, air=two_networks(), telemetry_every_s=0.0) as modules:
+@pytest.mark.parametrize(("moment", "count"), [(begun, 8), (half_done, SOME)])
+async def test_kill_9_in_the_middle_changes_nothing(
+    station: Station, moment: Callable[[CampaignView], bool], count: int
+) -> None:
+    async with powered(expected(station, count), air=two_networks(), telemetry_every_s=0.0) as modules:
         async with station.daemon_process() as daemon:
-            await daemon.until(lambda views: views if sum(verified(view) for view in views) == SOME else [])
+            await daemon.until(lambda views: views if sum(verified(view) for view in views) == count else [])
             await know_the_new_network(station)
-            await ucmctl(station.socket, "wifi", "change", "--ssid", NEW, "--no-wait")
-            await until_campaign(station, lambda campaign: campaign["counts"].get("done", 0) > SOME // 3)
+            await campaign_of(station, "change", "--ssid", NEW, "--no-wait")
+            await until_campaign(station, moment)
             await daemon.kill()
         async with station.daemon_process():
-            campaign = await until_campaign(station, lambda campaign: campaign["state"] != "running")
-            assert (campaign["state"], campaign["counts"]) == ("done", {"done": SOME})
-    assert commits(modules) == [2] * (SOME - 1) + [3]
+            campaign = await until_campaign(station, ended)
+        assert (campaign["state"], campaign["counts"]) == ("done", {"done": count})
+        assert networks_of(modules) == {(NEW, "ONLINE"): count}
+    assert commits(modules) == [2] * (count - 1) + [3]
 
 
 async def test_an_api_that_is_away_for_a_minute(station: Station, front: Front) -> None:
     async with moving(station, SOME) as move:
-        await ucmctl(station.socket, "wifi", "change", "--ssid", NEW, "--no-wait")
-        await until_campaign(station, lambda campaign: campaign["counts"].get("done", 0) > SOME // 3)
+        await move.change("--no-wait")
+        await until_campaign(station, half_done)
         front.hangs_up, began = True, move.clock.monotonic()
         while move.clock.monotonic() - began < 60.0:
             await front.called(front.calls + 1)
         front.hangs_up = False
-        campaign = await until_campaign(station, lambda campaign: campaign["state"] != "running")
+        campaign = await until_campaign(station, ended)
         assert (campaign["state"], campaign["counts"]) == ("done", {"done": SOME})
         assert networks_of(move.modules) == {(NEW, "ONLINE"): SOME}
         assert commits(move.modules) == [2] * (SOME - 1) + [3]
@@ -167,8 +177,8 @@ async def test_an_api_that_is_away_for_a_minute(station: Station, front: Front) 
 
 async def test_who_is_off_meanwhile_is_taken_up_when_it_is_on_again(station: Station) -> None:
     async with moving(station, SOME) as move:
-        await ucmctl(station.socket, "wifi", "change", "--ssid", NEW, "--no-wait", "--wave", "4")
-        last = [each["hardware_id"] for each in (await latest_campaign(station))["members"][-FIFTH:]]
+        _, campaign = await move.change("--no-wait", "--wave", "4")
+        last = [each["hardware_id"] for each in campaign["members"][-FIFTH:]]
         off = [module for module in move.modules if module.identity.hardware_id in last]
         for module in off:
             await module.power_off(goodbye=True)
@@ -176,7 +186,7 @@ async def test_who_is_off_meanwhile_is_taken_up_when_it_is_on_again(station: Sta
         assert (campaign["state"], campaign["counts"]) == ("running", {"done": SOME - FIFTH, "pending": FIFTH})
         for module in off:
             await module.power_on()
-        campaign = await until_campaign(station, lambda campaign: campaign["state"] != "running")
+        campaign = await until_campaign(station, ended)
         assert (campaign["state"], campaign["counts"]) == ("done", {"done": SOME})
         assert commits(move.modules) == [2] * (SOME - 1) + [3]
 
