@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from tests.e2e.lan import at_rest, listed, on_lan, powered
 from tests.e2e.station import PASSPHRASE, SSID, FastClock, Running, Station, ucmctl
@@ -39,8 +38,9 @@ class Moving:
         """``ucmctl wifi change``, which ends when nobody is under way any more: its exit status and the campaign."""
         return await campaign_of(self.station, "change", "--ssid", ssid, *arguments)
 
-    async def resume(self) -> tuple[int, CampaignView]:
-        return await campaign_of(self.station, "resume")
+    async def campaign(self, *arguments: str) -> tuple[int, CampaignView]:
+        """``ucmctl wifi`` with a command that answers with a campaign."""
+        return await campaign_of(self.station, *arguments)
 
     def views(self) -> dict[str, ModuleView]:
         """The present view of each module, by hardware id."""
@@ -88,12 +88,14 @@ def two_networks(passphrase: str = NEW_PASSPHRASE) -> Air:
 
 @asynccontextmanager
 async def moving(
-    station: Station, count: int, *, air: Air | None = None, fast: float = FAST, **options: Any
+    station: Station, count: int, *, air: Air | None = None, besides: Iterable[Identity] = (), fast: float = FAST
 ) -> AsyncIterator[Moving]:
-    """Verified in the old network, and the operators know the new one."""
+    """Verified in the old network, and the operators know the new one. ``besides``: others that the box expects."""
     clock, air = FastClock(fast), air or two_networks()
-    options = {"air": air, "clock": ScaledClock(fast), "telemetry_every_s": 0.0} | options
-    async with powered(expected(station, count), **options) as modules, station.daemon(clock=clock) as running:
+    identities = expected(station, count)
+    station.pops |= {each.hardware_id: each.pop for each in besides}
+    options = {"air": air, "clock": ScaledClock(fast), "telemetry_every_s": 0.0}
+    async with powered(identities, **options) as modules, station.daemon(clock=clock) as running:
         await each_is(running, modules, at_rest)
         await know_the_new_network(station)
         yield Moving(station, running, modules, air, clock)
