@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from tests.e2e.station import DEADLINE
+from tests.e2e.station import DEADLINE, Station
 from ucm_site_api import SiteApi
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -69,3 +70,19 @@ class Front:
             return web.json_response({"errors": errors}, status=status, headers=headers)
 
         self.failing = failing
+
+
+@asynccontextmanager
+async def front_of(site: SiteApi, station: Station) -> AsyncIterator[Front]:
+    """The station asks it instead of the site API."""
+    front = Front(site)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", front.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        station.api_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield front
+    finally:
+        await runner.cleanup()

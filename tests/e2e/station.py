@@ -64,6 +64,7 @@ class Station:
     witness: Path | None = None
     override: dict[str, str] = field(default_factory=dict)
     pops: dict[str, str] = field(default_factory=lambda: {HARDWARE_ID: POP})
+    protocols: dict[str, str] = field(default_factory=dict)
     protocol: str = "MQTTS"
     trial_s: int = 120
     lan: str = "mdns = false"
@@ -76,7 +77,7 @@ class Station:
 
     def configure(self) -> Path:
         """Writes configuration and manifest; returns the configuration file."""
-        lines = [f"{hardware_id},,,{pop}" for hardware_id, pop in self.pops.items()]
+        lines = [f"{each},,{self.protocols.get(each, '')},{pop}" for each, pop in self.pops.items()]
         (self.folder / "manifest.csv").write_text("\n".join(["hardware_id,name,protocol,pop", *lines, ""]))
         (self.folder / "passphrase").write_text(PASSPHRASE)
         override = "\n".join(f"{key} = {value}" for key, value in self.override.items())

@@ -75,7 +75,7 @@ class CampaignRoutes:
 
     def _view(self, campaign: Campaign) -> CampaignView:
         members, idle = self._campaigns.members(campaign), self._campaigns.is_idle(campaign)
-        return campaign_view(campaign, members, self._name, idle=idle)
+        return campaign_view(campaign, members, self._name, self._selection.why_unreachable, idle=idle)
 
     def _name(self, hardware_id: str) -> str | None:
         return name_in(self._record.latest_of(hardware_id))

@@ -6,6 +6,7 @@ holds only who belongs to it and whether it goes on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -113,6 +114,8 @@ def judge(campaign: Campaign, members: Sequence[Member], at: float) -> Campaign:
     if campaign.state is not CampaignState.RUNNING:
         return campaign
     failed = [member for member in members if member.state is MemberState.FAILED]
+    if len(failed) < campaign.forgiven:  # what was mended since must not widen the budget
+        campaign = replace(campaign, forgiven=len(failed), updated_at=at)
     unforgiven = len(failed) - campaign.forgiven
     if unforgiven > 0 and not _canaries_done(campaign, members):
         return _paused(campaign, f"the canary failed{_why(failed[-1])}", at)
@@ -138,10 +141,16 @@ def to_start(campaign: Campaign, members: Sequence[Member], reachable: Collectio
     """Who begins now: canaries alone, then so many at a time that a wave is under way."""
     if campaign.state is not CampaignState.RUNNING:
         return []
-    running = sum(member.state is MemberState.RUNNING for member in members)
-    most = campaign.wave if _canaries_done(campaign, members) else campaign.canary - _done(members)
     waiting = [m.hardware_id for m in members if m.state is MemberState.PENDING and m.hardware_id in reachable]
-    return waiting[: max(most - running, 0)]
+    return waiting[: max(_room(campaign, members), 0)]
+
+
+def _room(campaign: Campaign, members: Sequence[Member]) -> int:
+    """How many more may be under way. A canary that is away has told nothing yet: nobody else goes in its place."""
+    states = Counter(member.state for member in members)
+    if _canaries_done(campaign, members):
+        return campaign.wave - states[MemberState.RUNNING]
+    return campaign.canary - states[MemberState.DONE] - states[MemberState.RUNNING] - states[MemberState.AWAY]
 
 
 def task_for(campaign: Campaign, members: Sequence[Member]) -> Task:

@@ -388,7 +388,7 @@ _ACTIONS = {
 
 def next_action(session: Session, now: float) -> Action | None:
     """What the session does next, or None while it waits or when it has ended."""
-    if session.hold and not _over(session.hold, now):
+    if session.milestone.ended or (session.hold and not _over(session.hold, now)):
         return None
     if session.appears_later:
         return None

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ucm_provision.core.campaign import Campaign, Member
+from ucm_provision.core.campaign import Campaign, Member, MemberState
 from ucm_provision.core.errors import explain
 from ucm_provision.core.machine import Session
 from ucm_provision.engine.selection import Candidate, Choice, Target
 from ucm_provision.wire import CampaignMemberView, CampaignPlan, CampaignView, ChosenView
 
 NameOf = Callable[[str], str | None]
+WhyOf = Callable[[str], str]
 
 
-def campaign_view(campaign: Campaign, members: Sequence[Member], name_of: NameOf, *, idle: bool) -> CampaignView:
+def campaign_view(
+    campaign: Campaign, members: Sequence[Member], name_of: NameOf, why_of: WhyOf, *, idle: bool
+) -> CampaignView:
+    """``why_of``: why a module cannot be reached now, or nothing if it can."""
     return CampaignView(
         id=campaign.id,
         kind=campaign.kind.value,
@@ -30,17 +34,23 @@ def campaign_view(campaign: Campaign, members: Sequence[Member], name_of: NameOf
         max_failures=campaign.max_failures,
         idle=idle,
         counts=dict(Counter(member.state.value for member in members)),
-        members=[_member(member, name_of) for member in members],
+        members=[_member(member, name_of, _no_reason if campaign.state.ended else why_of) for member in members],
     )
 
 
-def _member(member: Member, name_of: NameOf) -> CampaignMemberView:
+def _no_reason(_: str) -> str:
+    """Nobody waits for the modules of a campaign that has ended."""
+    return ""
+
+
+def _member(member: Member, name_of: NameOf, why_of: WhyOf) -> CampaignMemberView:
+    waits = why_of(member.hardware_id) if member.state is MemberState.PENDING else ""
     return CampaignMemberView(
         hardware_id=member.hardware_id,
         name=name_of(member.hardware_id),
         state=member.state.value,
         code=member.code.value if member.code else None,
-        message=explain(member.code, member.detail) if member.code else None,
+        message=explain(member.code, member.detail) if member.code else waits or None,
     )
 
 

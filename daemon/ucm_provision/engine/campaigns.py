@@ -213,8 +213,11 @@ class Campaigns:
         """What the modules have now is what new ones get from now on. Before the campaign is kept as done."""
         if campaign.state is not CampaignState.DONE:
             return
-        if campaign.kind is CampaignKind.CHANGE:
-            await self._profiles.prefer(campaign.only)
-        elif campaign.kind is CampaignKind.DROP:
-            for ssid in self._selection.profiles_without(campaign.networks):
-                await self._profiles.drop(ssid)
+        try:
+            if campaign.kind is CampaignKind.CHANGE:
+                await self._profiles.prefer(campaign.only)
+            elif campaign.kind is CampaignKind.DROP:
+                for ssid in self._selection.profiles_without(campaign.networks):
+                    await self._profiles.drop(ssid)
+        except UcmError as error:  # an operator has dropped the network meanwhile: their word is the later one
+            log.warning("the site's networks stay as they are", campaign=campaign.id, reason=str(error))

@@ -6,6 +6,7 @@ from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import ArgumentsFixed, DeviceAdded
 from ucm_provision.core.machine import Milestone
 from ucm_provision.engine.attempt import Attempt
+from ucm_provision.engine.networks import networks
 
 
 async def provision(attempt: Attempt) -> None:
@@ -13,6 +14,8 @@ async def provision(attempt: Attempt) -> None:
     attempt.show("provision")
     attempt.give_way_to_cable()
     demand_same_origin(attempt)
+    if not attempt.session.compensating:
+        networks(attempt)  # known before the API is asked, which may end the credentials that the module has
     await reserve(attempt)
     if attempt.session.arguments is None:
         identity = attempt.session.identity

@@ -13,11 +13,11 @@ from ucm_provision.core.model import (
     KeepCredentials,
     ModuleConfiguration,
     TlsCredentials,
-    WifiNetwork,
 )
 from ucm_provision.core.policy import RESERVE_BEYOND_TRIAL
 from ucm_provision.engine.attempt import Attempt
 from ucm_provision.engine.naming import give_wished_slug
+from ucm_provision.engine.networks import networks
 from ucm_provision.engine.provision import provision, reserve
 
 
@@ -25,7 +25,7 @@ async def push(attempt: Attempt) -> None:
     """Fresh credentials and the networks that the site wants."""
     connection = await fresh_connection(attempt)
     task = attempt.session.task
-    configuration = ModuleConfiguration(attempt.session.device_id, connection, _networks(attempt))
+    configuration = ModuleConfiguration(attempt.session.device_id, connection, networks(attempt))
     await write(attempt, configuration, only=task.only if task else "")
 
 
@@ -41,7 +41,7 @@ async def prove(attempt: Attempt) -> None:
     connection = Connection(
         attempt.hardware_id, reach.channel_id, reach.mqtt_host, reach.mqtt_port, keep, reach.time_source
     )
-    await write(attempt, ModuleConfiguration(active.device_id, connection, _networks(attempt)), only=task.only)
+    await write(attempt, ModuleConfiguration(active.device_id, connection, networks(attempt)), only=task.only)
 
 
 async def fresh_connection(attempt: Attempt) -> Connection:
@@ -64,17 +64,6 @@ async def _check(attempt: Attempt, connection: Connection) -> None:
     warnings = await attempt.site.broker.check(connection)
     attempt.work.checked = True
     await attempt.note(Checked(tuple(warnings)))
-
-
-def _networks(attempt: Attempt) -> tuple[WifiNetwork, ...]:
-    """Those of the campaign, with the passphrases that the site's profiles have for them; or the site's."""
-    site, task = attempt.site.plan.wifi, attempt.session.task
-    if task is None:
-        return site
-    known = {network.ssid: network for network in site}
-    if missing := [ssid for ssid in task.networks if ssid not in known]:
-        raise UcmError(Code.NETWORK_DROPPED, ", ".join(missing))
-    return tuple(known[ssid] for ssid in task.networks)
 
 
 # ---- the transaction -----------------------------------------------------------------------------

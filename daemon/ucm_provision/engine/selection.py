@@ -84,6 +84,11 @@ class Selection:
         session = self._record.latest_of(hardware_id)
         return session is not None and not self._supervisor.works_on(session) and not self._why_unreachable(session)
 
+    def why_unreachable(self, hardware_id: str) -> str:
+        """Why nothing can be done with the module now, or nothing if something can."""
+        session = self._record.latest_of(hardware_id)
+        return self._why_unreachable(session) if session else ""
+
     def _why_not(self, session: Session, target: Target) -> str:
         hold = session.hold
         waits = hold is not None and hold.waits is Waits.OPERATOR and session.device_id != ""

@@ -124,6 +124,8 @@ class SomeProfiles:
         self.networks = tuple(WifiNetwork(ssid, Secret("a passphrase")) for ssid in ssids)
 
     async def prefer(self, ssid: str, /) -> None:
+        if ssid not in [each.ssid for each in self.networks]:
+            raise UcmError(Code.WIFI_UNKNOWN, ssid)
         self.set(ssid, *(each.ssid for each in self.networks if each.ssid != ssid))
 
     async def drop(self, ssid: str, /) -> None:

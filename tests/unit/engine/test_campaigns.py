@@ -201,3 +201,20 @@ async def test_a_module_whose_old_credentials_are_dead_gets_fresh_ones_on_its_ol
         assert all("fresh credentials" in member.detail for member in failed)
         assert all((module.ssid, module.is_online) == (OLD, True) for module in modules[1:])
         assert modules[0].ssid == NEW
+
+
+async def test_a_network_that_is_dropped_under_way_fails_who_has_not_begun_and_nothing_else() -> None:
+    async with site(4) as (plant, modules):
+        gone = await plant.announce(modules[3])
+        await plant.supervisor.sight(Sighting(gone, present=False, announced_id=modules[3].hardware_id))
+        campaign = await place(plant)
+        await plant.clock.advance(120.0)
+        plant.profiles.set(OLD)
+        asked = plant.api.asked.total()
+        await plant.announce(modules[3])
+        await plant.clock.advance(60.0)
+        members = plant.campaigns.members(ended := plant.campaigns.get(campaign.id))
+        assert ended.state is CampaignState.DONE
+        assert [member.code for member in members] == [None, None, None, Code.NETWORK_DROPPED]
+        assert (modules[3].ssid, modules[3].commits, plant.api.asked.total()) == (OLD, 1, asked)
+        assert [network.ssid for network in plant.profiles.networks] == [OLD]
