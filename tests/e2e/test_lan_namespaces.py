@@ -10,16 +10,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.avahi import avahi, demand_avahi
-from tests.e2e.station import BIN, DEADLINE, PASSPHRASE, SSID, DaemonProcess, verified
+from tests.e2e.station import BIN, DEADLINE, PASSPHRASE, REPOSITORY, SSID, DaemonProcess, verified
 from tests.netns import Namespace, cable, namespaces
+from ucm_provision.core import policy
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
 BOX, PLANT = "192.0.2.1", "192.0.2.2"
 AVAHIS_PORT = 8080
+# The most that ten thousand strangers may cost for good.
+GROWTH_MIB = 48.0
 WAITING = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(.05)"
 
 
@@ -105,6 +109,35 @@ async def test_modules_on_another_machine_are_found_and_verified(
         )
     assert announced_by_avahi["evidence"] is not None
     assert announced_by_avahi["evidence"]["seen_generation"] == 1
+
+
+async def test_ten_thousand_strangers_keep_nobody_from_being_provisioned(
+    lan: tuple[Namespace, Namespace], tmp_path: Path
+) -> None:
+    """What a minute may bring, in a few seconds."""
+    box, plant = lan
+    plug_in(box, plant)
+    flood = ("env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "tests.wire.mdns.flood_process", PLANT)
+    async with (
+        site_api(box, tmp_path),
+        modules(plant, tmp_path, "ours", "--count", "3") as ours,
+        daemon(box, tmp_path, ours) as running,
+    ):
+        await running.until_answers()
+        before = resident_mib(running)
+        async with plant.running(*flood, "10000", "2000") as flooding:
+            await running.until(lambda views: [view for view in views if not view["hardware_id"]][255:])
+            await running.until(lambda views: [view for view in views if verified(view)][2:])
+            await flooding.wait()
+        status = await running.ctl("status")
+        assert (status["modules"]["VERIFIED"], status["modules"]["SEEN"]) == (3, policy.CANDIDATES_KEPT)
+        assert resident_mib(running) - before < GROWTH_MIB
+    journal = (tmp_path / "state" / "journal.sqlite3").stat().st_size
+    assert journal < 1024 * 1024  # strangers are not journalled
+
+
+def resident_mib(running: DaemonProcess) -> float:
+    return psutil.Process(running.process.pid).memory_info().rss / 2**20
 
 
 async def test_a_daemon_is_there_before_its_network_is(lan: tuple[Namespace, Namespace], tmp_path: Path) -> None:
