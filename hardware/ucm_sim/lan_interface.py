@@ -46,8 +46,9 @@ class LanInterface:
 
 
 def _bound(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with contextlib.ExitStack() as undo:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        bound = socket.socket(family, socket.SOCK_STREAM)
         undo.callback(bound.close)
         bound.setblocking(False)
         # Lets the listening socket beside the one that holds the port, and nobody beside the listening one.

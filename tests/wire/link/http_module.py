@@ -190,7 +190,7 @@ class HttpModule:
     # ---- the firmware ----
 
     def _new_security(self) -> Security2:
-        self.securities.append(WatchedSecurity(self._verifier, os.urandom))
+        self.securities.append(WatchedSecurity(lambda: self._verifier, os.urandom))
         return self.securities[-1]
 
     def _info(self, _session: Session, _body: bytes) -> bytes:
