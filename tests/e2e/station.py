@@ -181,6 +181,11 @@ class DaemonProcess:
         status, out = await ucmctl(self.socket, *arguments, "--json")
         return json.loads(out) if status == 0 else None
 
+    async def answering(self) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while await self.ctl("status") is None:
+                pass
+
     async def until(self, choose: Callable[[list[ModuleView]], list[ModuleView]]) -> list[ModuleView]:
         """Asks like an operator would, again and again, until the choice among all modules is not empty."""
         async with asyncio.timeout(DEADLINE):
