@@ -16,6 +16,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
 DEMO_ARGS ?=
+# Which parts of the bench, e.g. make bench BENCH_ARGS=site; all of them without
+BENCH_ARGS ?=
 # What pytest is told, e.g. make test TEST_ARGS="-k frames"
 TEST_ARGS ?=
 
@@ -45,8 +47,8 @@ coverage: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.tx
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: .venv/.dev
-	$(BIN)/python -m tests.bench
+bench: .venv/.dev system-packages
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 proto: .venv/.dev
 	hardware/link/generate.sh $(BIN)/python
@@ -56,7 +58,7 @@ lock: .venv/pyvenv.cfg
 	requirements/compile.sh $(BIN)/uv
 
 system-packages:
-	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto curl iproute2 avahi-daemon
+	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto curl iproute2 avahi-daemon dbus python3-dbusmock
 
 clean:
 	rm -rf .venv .demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -18,32 +18,42 @@ import structlog
 from ucm_provision import parts
 from ucm_provision.cloud.gateway import GatewayApi, find_gateway
 from ucm_provision.control.api import ControlApi, serve
+from ucm_provision.control.campaigns import CampaignRoutes
 from ucm_provision.control.choice import ChoiceRoutes
+from ucm_provision.control.inspection import InspectionRoutes
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
+from ucm_provision.control.wifi import WifiRoutes
 from ucm_provision.core.errors import Code, UcmError, explain
 from ucm_provision.core.model import GatewaySighting
 from ucm_provision.core.ports import Clock
 from ucm_provision.core.secret import Secret
+from ucm_provision.core.wanted import Cause
 from ucm_provision.discovery.mdns import LanBrowser
 from ucm_provision.discovery.ports import watching
+from ucm_provision.engine.appearing import Appearing
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.blueprints import Blueprints
+from ucm_provision.engine.campaigns import Campaigns
 from ucm_provision.engine.feed import Feed
+from ucm_provision.engine.follow import Follower
 from ucm_provision.engine.gate import ApiGate, PatientApi, Pause
+from ucm_provision.engine.inspection import Inspection
 from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.order_book import OrderBook
 from ucm_provision.engine.order_steps import ProvisionSteps, ReplacementSteps
 from ucm_provision.engine.orders import Orders
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
+from ucm_provision.engine.selection import Selection
 from ucm_provision.engine.session import SessionRunner
 from ucm_provision.engine.supervisor import Supervisor
+from ucm_provision.engine.upkeep import Upkeep
 from ucm_provision.engine.views import timeline_entry
 from ucm_provision.host import config, logs
 from ucm_provision.host.clock import SystemClock
+from ucm_provision.host.network_manager import NetworkManager
 from ucm_provision.link.timing import Timing
-from ucm_provision.site.expected import ExpectedModules
 from ucm_provision.store.journal import Journal
 from ucm_provision.wire import API_VERSION, ApiChoice, ApiView, GatewayView, PauseView, StatusView, TimelineEntry
 
@@ -59,7 +69,7 @@ class Daemon:
         self,
         settings: config.Configuration,
         site: Site,
-        expected: ExpectedModules,
+        kept: parts.Kept,
         witness: parts.AnyWitness,
         gateway: GatewayApi | None,
         *,
@@ -77,9 +87,33 @@ class Daemon:
         self.record = Record(journal, self.feed, clock)
         self._gate = gate = ApiGate(site.api, clock)
         site = replace(site, api=PatientApi(gate, clock))
-        proofs = Proofs(site.plan)
+        self._proofs = proofs = Proofs(site.plan, kept.proofs)
         self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, site.plan, clock)
         self.operator = Operator(self.record, self._supervisor, proofs)
+        selection = Selection(self.record, self._supervisor, site.plan, proofs)
+        self._campaigns = Campaigns(
+            journal,
+            self.record,
+            self._supervisor,
+            selection,
+            profiles=kept.profiles,
+            feed=self.feed,
+            clock=clock,
+        )
+        follows = settings.values.policy.wifi_follow == "auto"
+        self._follower = Follower(self._campaigns, selection, site.plan, auto=follows)
+        self._inspection = Inspection(self.record, self._supervisor, site.api)
+        self._upkeep = Upkeep(
+            self.record,
+            self._supervisor,
+            self._inspection,
+            site.plan,
+            clock,
+            schedule=parts.schedule(settings),
+            campaign=self._campaigns.open,
+        )
+        self._appearing = Appearing(self.record, site.api, site.witness, clock)
+        self._expected = expected = kept.expected
         self._book = OrderBook(journal, clock)
         self._orders = Orders(
             self._book,
@@ -89,18 +123,21 @@ class Daemon:
             replacement=ReplacementSteps(gate, expected, self.record, self.operator).carry_out,
         )
         self._blueprints = Blueprints(site.plan, self.record, self._book, self._orders, self.feed)
-        self._expected = expected
         self._lan = LanBrowser(settings.lan_addresses(), clock, self._is_known) if settings.values.lan.mdns else None
         self._more = (
             OrderRoutes(self._orders, self._book, self.record, gate.device, site.plan.protocol),
             ManifestRoutes(expected, self._manifest_imported),
             ChoiceRoutes(self._api_choice, self._accept_gateway),
+            WifiRoutes(kept.profiles),
+            CampaignRoutes(self._campaigns, selection, self.record),
+            InspectionRoutes(self._inspection, self.operator, kept.profiles, self.record),
         )
 
     async def load(self) -> None:
         """Takes up what the journal holds. Whoever asks earlier would take what is under way for unknown."""
         await self.record.load()
         await self._book.load()
+        await self._campaigns.load()
 
     async def run(self) -> None:
         """Finds modules and takes care of them until cancelled."""
@@ -113,6 +150,10 @@ class Daemon:
                 group.create_task(self._supervisor.run(), name="supervisor")
                 group.create_task(self._orders.run(), name="orders")
                 group.create_task(self._blueprints.run(), name="blueprints")
+                group.create_task(self._campaigns.run(), name="campaigns")
+                group.create_task(self._upkeep.run(), name="upkeep")
+                group.create_task(self._appearing.run(), name="appearing")
+                group.create_task(NetworkManager(self._clock).watch(self._follower.moved), name="the box's own network")
                 group.create_task(ports.run(self._supervisor.sight), name="ports")
                 if self._lan:
                     group.create_task(self._lan.run(self._supervisor.sight), name="lan")
@@ -120,7 +161,8 @@ class Daemon:
     def _is_known(self, hardware_id: str) -> bool:
         return hardware_id in self._expected or self.record.latest_of(hardware_id) is not None
 
-    async def _manifest_imported(self, by: str) -> None:
+    async def _manifest_imported(self, new_proofs: Collection[str], by: str) -> None:
+        await self._proofs.superseded(new_proofs)
         await self.operator.manifest_imported(by)
         await self._blueprints.look()
 
@@ -137,6 +179,9 @@ class Daemon:
             api=ApiView(url=self._api_url(), site_id=plan.site_id),
             witness=self._witness.status,
             wifi=[network.ssid for network in plan.wifi],
+            box_wifi=self._follower.network,
+            campaign=campaign.id if (campaign := self._campaigns.open()) else None,
+            outdated=self._upkeep.count(Cause.NETWORKS),
             paused=_pause_view(pause) if pause else None,
             modules=self.record.counts(),
             orders=dict(Counter(order.state.value for order in self._book.orders())),
@@ -193,10 +238,10 @@ async def start(
         journal = await Journal.open(settings.file(settings.values.state.dir) / "journal.sqlite3")
         stack.push_async_callback(journal.close)
         api = await parts.provisioning_api(settings, stack)
-        expected, routes = parts.expected_modules(settings), parts.Routes()
-        links, plan = parts.device_links(settings, timing, routes), parts.site_plan(settings, expected)
+        kept, routes = await parts.kept(settings), parts.Routes()
+        links, plan = parts.device_links(settings, timing, routes), parts.site_plan(settings, kept)
         site = Site(links, api.client, parts.broker_check(settings), witness, clock, plan)
-        daemon = Daemon(settings, site, expected, witness, api.gateway, journal=journal, clock=clock)
+        daemon = Daemon(settings, site, kept, witness, api.gateway, journal=journal, clock=clock)
         routes.present = daemon.record.present
         await daemon.load()
         await stack.enter_async_context(serve(daemon.control(), settings.file(settings.values.control.socket)))

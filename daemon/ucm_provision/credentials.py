@@ -171,6 +171,8 @@ def _tls_credentials(json: CredentialsJson, path: str) -> TlsCredentials:
         private_key=Secret(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())),
         certificate=leaf.public_bytes(Encoding.DER),
         ca_chain=tuple(anchor.public_bytes(Encoding.DER) for anchor in anchors),
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=leaf.not_valid_after_utc.timestamp(),
     )
 
 

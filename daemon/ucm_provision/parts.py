@@ -16,11 +16,15 @@ from ucm_provision.core.model import Carrier, Endpoint, Overrides
 from ucm_provision.core.plan import SitePlan
 from ucm_provision.core.ports import Clock, ProvisioningApi
 from ucm_provision.core.secret import Secret
+from ucm_provision.engine.upkeep import Schedule
 from ucm_provision.host.config import Configuration
 from ucm_provision.link.client import CarrierLinks, HttpLinks, SerialLinks
 from ucm_provision.link.timing import HTTP_TIMING, Timing
+from ucm_provision.private_file import remove_private
 from ucm_provision.site import manifest
 from ucm_provision.site.expected import ExpectedModules
+from ucm_provision.site.wifi import Profiles
+from ucm_provision.store.sealed import SealedStore
 from ucm_provision.transports.http import HttpCalls
 from ucm_provision.transports.serial import open_port
 
@@ -45,25 +49,46 @@ class Api:
     gateway: GatewayApi | None = None
 
 
-def expected_modules(settings: Configuration) -> ExpectedModules:
-    values = settings.values
-    configured = manifest.load(settings.file(values.site.manifest)) if values.site.manifest else {}
-    return ExpectedModules(configured, settings.file(values.state.dir) / "manifest.csv")
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What operators told the daemon, sealed at rest, over what the configuration says."""
+
+    expected: ExpectedModules
+    profiles: Profiles
+    proofs: SealedStore
 
 
-def site_plan(settings: Configuration, expected: ExpectedModules) -> SitePlan:
+async def kept(settings: Configuration) -> Kept:
+    """Raises UcmError: secrets_unreadable, manifest_invalid or config_invalid, with disposition FATAL."""
+    folder, configured = settings.file(settings.values.state.dir), settings.values.site.manifest
+    modules, networks = manifest.load(settings.file(configured)) if configured else {}, settings.wifi()
+    store = await SealedStore.open(folder, settings.key_file())
+    expected = ExpectedModules(modules, store)
+    await _seal_plain_manifest(folder / "manifest.csv", expected)
+    return Kept(expected, Profiles(networks, store), store)
+
+
+async def _seal_plain_manifest(path: Path, expected: ExpectedModules) -> None:
+    """Versions before the sealed store kept the imported manifest in the clear."""
+    if await asyncio.to_thread(path.exists):
+        await expected.take_over(manifest.load(path))
+        await asyncio.to_thread(remove_private, path)
+
+
+def site_plan(settings: Configuration, kept: Kept) -> SitePlan:
     values = settings.values
     return SitePlan(
         box_id=settings.box_id(),
         site_id=values.site.id or None,
         protocol=values.policy.protocol,
-        wifi=settings.wifi(),
+        profiles=kept.profiles,
         trial_s=values.policy.trial_s,
         site_pop=settings.site_pop(),
+        verify_later=values.policy.verify == "later",
         lan_site_pop=values.link.lan_site_pop,
         usb=values.policy.usb,
         lan=values.policy.lan,
-        expected=expected,
+        expected=kept.expected,
     )
 
 
@@ -129,9 +154,20 @@ def _read_token(path: Path, missing: Code) -> Secret[str]:
     return Secret(token)
 
 
+def schedule(settings: Configuration) -> Schedule:
+    return Schedule(
+        window=settings.maintenance(),
+        rotate_before=settings.rotate_before(),
+        rotate_at_once=settings.values.policy.rotate_at_once,
+        verify_every=settings.verify_every(),
+    )
+
+
 def broker_check(settings: Configuration) -> ConnectionCheck:
     overridden = settings.values.override.time_sync is not None
-    return ConnectionCheck(time_source_overridden=overridden, mode=settings.values.policy.check)
+    policy = settings.values.policy
+    mode = "warn" if policy.verify == "later" else policy.check
+    return ConnectionCheck(time_source_overridden=overridden, mode=mode)
 
 
 def broker_witness(settings: Configuration, clock: Clock) -> AnyWitness:

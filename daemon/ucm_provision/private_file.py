@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, content: str | bytes) -> None:
     """All of it or nothing, even if the power fails now.
 
     Raises:
@@ -17,11 +17,25 @@ def write_private(path: Path, text: str) -> None:
     with suppress(FileNotFoundError):
         new.unlink()
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(descriptor)
     new.replace(path)
+    _sync_folder(path)
+
+
+def remove_private(path: Path) -> None:
+    """The file is gone for good, even if the power fails now.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    path.unlink()
+    _sync_folder(path)
+
+
+def _sync_folder(path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -43,6 +43,13 @@ class EvidenceView(TypedDict):
     seen_at: float
 
 
+class TroubleView(TypedDict):
+    """What the last look at a verified module found wrong."""
+
+    code: str
+    message: str
+
+
 class AttachedView(TypedDict):
     """A LINK slave, reached through the master whose view this is part of."""
 
@@ -57,7 +64,8 @@ class ModuleView(TypedDict):
 
     ``endpoint``: a port, or the name under which a module announces itself on the LAN; ``carrier`` tells which,
     ``routes`` the module's present addresses there, ``host:port`` each. ``announced_id``: who the module at an
-    endpoint that is not known yet says it is, unproved.
+    endpoint that is not known yet says it is, unproved. ``appears_later``: configured on a bench, and verified when it
+    is seen at its place.
     """
 
     session: str
@@ -81,6 +89,8 @@ class ModuleView(TypedDict):
     hold: HoldView | None
     activity: ActivityView | None
     evidence: EvidenceView | None
+    appears_later: bool
+    trouble: TroubleView | None
     attempt: int
     announced_id: str | None
     attached: list[AttachedView]
@@ -109,6 +119,36 @@ class ModuleAnswer(TypedDict):
     """The module after what was asked of it. The work itself goes on after the answer."""
 
     module: ModuleView
+
+
+class HeardView(TypedDict):
+    """A Wi-Fi network that a module hears. ``known``: the site's profiles have it."""
+
+    ssid: str
+    bssid: str
+    channel: int
+    rssi_dbm: int
+    security: str
+    known: bool
+
+
+class ScanAnswer(TypedDict):
+    networks: list[HeardView]
+
+
+class InspectionRequest(TypedDict, total=False):
+    """``cables``: a serial port may be opened for it."""
+
+    cables: bool
+
+
+class InspectionAnswer(TypedDict):
+    """What a look at a verified module found. Nothing was changed."""
+
+    module: ModuleView
+    well: bool
+    code: str | None
+    message: str | None
 
 
 class ApproveRequest(TypedDict, total=False):
@@ -206,6 +246,36 @@ class ManifestAnswer(TypedDict):
     problems: list[str]
 
 
+class WifiNetworkView(TypedDict):
+    """``open``: it has no passphrase. ``bssid``: the only access point that is used, ``aa:bb:cc:dd:ee:ff``."""
+
+    ssid: str
+    open: bool
+    hidden: bool
+    bssid: str | None
+
+
+class WifiView(TypedDict):
+    """The site's networks in order of preference. ``configured``: what the configuration says, in force or not."""
+
+    networks: list[WifiNetworkView]
+    chosen_by: Literal["configuration", "operator"]
+    configured: list[str]
+
+
+class WifiRequest(TypedDict, total=False):
+    """A network to add, or to put in place of the one of its name. ``passphrase``: empty for an open network.
+
+    ``first``: as the preferred one; otherwise it keeps its place, or comes last.
+    """
+
+    ssid: Required[str]
+    passphrase: str
+    hidden: bool
+    bssid: str
+    first: bool
+
+
 class ApiView(TypedDict):
     """``url`` is empty while no Gateway has been accepted."""
 
@@ -239,6 +309,76 @@ class AcceptRequest(TypedDict, total=False):
     ca: str
 
 
+class CampaignMemberView(TypedDict):
+    """``message``: why it failed, or what it waits for."""
+
+    hardware_id: str
+    name: str | None
+    state: Literal["pending", "running", "away", "done", "failed"]
+    code: str | None
+    message: str | None
+
+
+class CampaignView(TypedDict):
+    """A move of many modules to other networks. ``only``: the network that each must get online on, if it must be one.
+
+    ``reason``: why it paused. ``counts``: members by state. ``idle``: nobody is under way, and nobody who has not
+    begun can be reached now.
+    """
+
+    id: str
+    kind: Literal["stage", "change", "drop"]
+    networks: list[str]
+    only: str | None
+    state: Literal["proposed", "running", "paused", "done", "aborted"]
+    reason: str | None
+    by: str
+    placed_at: float
+    updated_at: float
+    canary: int
+    wave: int
+    max_failures: int
+    idle: bool
+    counts: dict[str, int]
+    members: list[CampaignMemberView]
+
+
+class CampaignList(TypedDict):
+    campaigns: list[CampaignView]
+
+
+class CampaignAnswer(TypedDict):
+    campaign: CampaignView
+
+
+class ChosenView(TypedDict):
+    """A module and what a campaign would do about it. ``why``: why it cannot be reached now, or is left out."""
+
+    hardware_id: str
+    name: str | None
+    why: str | None
+
+
+class CampaignPlan(TypedDict):
+    """What a campaign would do, were it begun now."""
+
+    networks: list[str]
+    only: str | None
+    members: list[ChosenView]
+    left_out: list[ChosenView]
+
+
+class CampaignRequest(TypedDict, total=False):
+    """``dry_run``: only say what would be done."""
+
+    kind: Required[Literal["stage", "change", "drop"]]
+    ssid: Required[str]
+    canary: int
+    wave: int
+    max_failures: int
+    dry_run: bool
+
+
 class IdentifyRequest(TypedDict, total=False):
     """``seconds``: how long the module blinks, 1 to 60."""
 
@@ -252,7 +392,11 @@ class PauseView(TypedDict):
 
 
 class StatusView(TypedDict):
-    """The site at a glance. ``modules`` counts by milestone, ``orders`` by state."""
+    """The site at a glance. ``modules`` counts by milestone, ``orders`` by state.
+
+    ``box_wifi``: the network that this box itself is on. ``campaign``: the one that is open. ``outdated``: how many
+    modules hold other networks than the site's.
+    """
 
     version: str
     api_version: int
@@ -261,6 +405,9 @@ class StatusView(TypedDict):
     api: ApiView
     witness: str
     wifi: list[str]
+    box_wifi: str | None
+    campaign: str | None
+    outdated: int
     paused: PauseView | None
     modules: dict[str, int]
     orders: dict[str, int]

@@ -9,7 +9,6 @@ from typing import Protocol as Interface
 
 from ucm_site_api.authority import Authority
 from ucm_site_api.messages import CertificateCredentials, PasswordCredentials, Protocol
-from ucm_site_api.records import Credential
 from ucm_site_api.registry import Registry
 
 MqttCredentials = PasswordCredentials | CertificateCredentials
@@ -55,10 +54,8 @@ class Broker(Interface):
         """
 
     async def enforce_ends(self) -> None:
-        """Let nobody in whose credential has ended. Done again and again: what fails now succeeds later."""
+        """Let nobody in whose credential has ended, and end the sessions that came with it.
 
-    async def end_sessions_of(self, revoked: Credential) -> None:
-        """End the sessions that came with a credential that `enforce_ends` has ended.
-
-        Others of the same subject may end with them; a client whose credential is accepted gets in again.
+        Other sessions of the same subject may end with them; a client whose credential is accepted gets in again.
+        Done again and again: what fails now succeeds later.
         """

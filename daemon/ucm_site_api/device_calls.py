@@ -42,10 +42,8 @@ async def change_device(call: Call, wish: ChangeDevice) -> DeviceAnswer:
 async def delete_device(call: Call) -> Nothing:
     """Delete a device and end its credentials; not while other devices run on it."""
     device, services = await call.device(), call.services
-    ended = await services.registry.delete_device(device.id, services.now())
+    await services.registry.delete_device(device.id, services.now())
     await services.broker.enforce_ends()
-    if certificates := [credential for credential in ended if credential.serial]:
-        await services.broker.end_sessions_of(certificates[-1])
     if device.hardware_id is not None:
         services.presence.forget(device.hardware_id)
     return Nothing()

@@ -11,7 +11,6 @@ from ucm_site_api.authority import Authority
 from ucm_site_api.broker import SiteBroker
 from ucm_site_api.brokers import BrokerServices, MqttCredentials
 from ucm_site_api.messages import Protocol
-from ucm_site_api.records import Credential
 from ucm_site_api.settings import Settings
 from ucm_site_api.sockets import bind, port_of
 from ucm_site_api.state import write_private
@@ -65,9 +64,6 @@ class EmbeddedBroker:
         """End the sessions of ended credentials; new ones are refused anyway."""
         if self._broker is not None:
             await self._broker.end_sessions_without_credential()
-
-    async def end_sessions_of(self, revoked: Credential) -> None:
-        """Nothing is left to do: `enforce_ends` ended exactly these."""
 
 
 def _context(settings: Settings, authority: Authority) -> ssl.SSLContext:

@@ -138,6 +138,7 @@ class Credential:
 class EndedCertificate:
     """A certificate that is no longer accepted, though its own dates would still let it in."""
 
+    subject: str
     serial: str
     ended_at: datetime
 

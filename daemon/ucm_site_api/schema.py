@@ -84,6 +84,10 @@ _MIGRATIONS = (
     ALTER TABLE token ADD COLUMN name TEXT NOT NULL DEFAULT '';
     ALTER TABLE token ADD COLUMN site_id TEXT REFERENCES site (id) ON DELETE CASCADE;
     """,
+    # Pages of the list of all devices are found here, without walking over the rows before them.
+    """
+    CREATE INDEX device_by_position ON device (position);
+    """,
 )
 
 

@@ -5,7 +5,7 @@ import sqlite3
 import ssl
 import time
 import uuid
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,8 +15,7 @@ import msgspec
 from ucm_site_api.app import Services, build_application
 from ucm_site_api.authority import Authority
 from ucm_site_api.brokers import Broker, BrokerServices
-from ucm_site_api.embedded import EmbeddedBroker
-from ucm_site_api.errors import SiteStartError
+from ucm_site_api.errors import ConfigurationError, SiteStartError
 from ucm_site_api.issuing import Endpoints, Issuer
 from ucm_site_api.limits import RateLimit
 from ucm_site_api.mosquitto.broker import MosquittoBroker
@@ -110,9 +109,6 @@ class SiteApi:
         """End a credential now, and the sessions that came with it."""
         await self._registry.revoke(hardware_id, number, self._settings.now())
         await self._broker.enforce_ends()
-        revoked = await self._registry.credential(hardware_id, number)
-        if revoked is not None:
-            await self._broker.end_sessions_of(revoked)
 
     async def enforce_ends(self) -> None:
         """Make the broker refuse credentials that ended meanwhile; done by itself as each ends."""
@@ -120,10 +116,11 @@ class SiteApi:
 
     async def _start(self, resources: AsyncExitStack) -> None:
         settings = self._settings
+        broker = _broker(settings)
         resources.callback(StateFolder(settings.state).close)
         http = resources.enter_context(bind(settings.listen, "HTTP"))
         self._http_port = port_of(http)
-        self._broker = _broker(settings, resources)
+        self._broker = resources.enter_context(broker)
 
         self._registry = await Registry.open(settings.state / REGISTRY_FILE)
         resources.push_async_callback(self._registry.close)
@@ -153,10 +150,17 @@ class SiteApi:
         return Endpoints(self._settings.reachable_host, self._broker.ports, self.time_source)
 
 
-def _broker(settings: Settings, resources: AsyncExitStack) -> Broker:
-    if settings.broker == "embedded":
-        return resources.enter_context(EmbeddedBroker.bound(settings))
-    return MosquittoBroker(settings, settings.broker)
+def _broker(settings: Settings) -> AbstractContextManager[Broker]:
+    if settings.broker != "embedded":
+        return nullcontext(MosquittoBroker(settings, settings.broker))
+    try:
+        from ucm_site_api.embedded import EmbeddedBroker  # noqa: PLC0415 -- a site with mosquitto needs no amqtt
+    except ModuleNotFoundError as missing:
+        message = (
+            "The embedded broker is not installed: pip install 'ucm-provisiond[site]', or take --broker mosquitto."
+        )
+        raise ConfigurationError(message) from missing
+    return EmbeddedBroker.bound(settings)
 
 
 def _api_tls(settings: Settings, authority: Authority) -> ssl.SSLContext | None:

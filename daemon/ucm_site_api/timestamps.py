@@ -2,14 +2,12 @@
 
 from datetime import UTC, datetime
 
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-
 
 def to_text(moment: datetime) -> str:
     """Fixed width, so that the order of texts is the order of times (the registry relies on it)."""
-    return moment.astimezone(UTC).strftime(_FORMAT)
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def from_text(text: str) -> datetime:
-    """The inverse of `to_text`."""
-    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+    """The inverse of `to_text`. A page of devices has a hundred of them, and `strptime` takes its time."""
+    return datetime.fromisoformat(text)

@@ -98,10 +98,12 @@ class Board:
             self.changed()
         return replies
 
-    @property
-    def address(self) -> str:
-        """The IPv4 address that the network leases to this module."""
-        return self.lan.address if self.lan else self.identity.address
+    def lease(self, ssid: str) -> str:
+        """Enter the segment of a network and return the IPv4 address there; raises OSError."""
+        if self.lan is None:
+            return self.identity.address
+        self.lan.enter(self.radio.segment(ssid))
+        return self.lan.address
 
     def verifier(self) -> Verifier:
         """What the factory stored. In a flash of this process it is made when first needed: 2 ms of computing."""

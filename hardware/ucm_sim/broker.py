@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ucm_sim import mqtt
 from ucm_sim.clock import Clock
 from ucm_sim.link_state import ConnectError
 from ucm_sim.messages import ucm_link_pb2 as pb
 from ucm_sim.network import Stream, tls_failure
+from ucm_sim.tasks import until_one_fails
 
 _ANSWER_DEADLINE_S = 10.0
 _SUBSCRIPTION = 1
@@ -93,7 +93,7 @@ class BrokerSession:
     async def live(self, properties: Mapping[str, object]) -> None:
         """Publish and answer commands until the connection is lost; raises ConnectError then."""
         try:
-            await _until_one_fails(
+            await until_one_fails(
                 self._register(properties),
                 self._send_telemetry(),
                 self._stay_alive(),
@@ -165,23 +165,6 @@ class BrokerSession:
 
     def _publish(self, topic: str, content: Mapping[str, object]) -> None:
         self._writer.write(mqtt.publish(topic, json.dumps(content).encode()))
-
-
-async def _until_one_fails(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run coroutines until one raises, and raise that; at least one of them never returns.
-
-    Not a task group: one that is cancelled in the moment of a failure reports the failure alone, and here
-    a failure is followed by the next attempt, so the cancellation would be lost.
-    """
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _lost(_: Exception) -> ConnectError:

@@ -17,6 +17,7 @@ from ucm_sim.link_state import LinkState
 from ucm_sim.messages import ucm_link_pb2 as pb
 from ucm_sim.protocomm import FramedProtocomm, Protocomm, version_json
 from ucm_sim.reservation import ReservationDesk
+from ucm_sim.scan import WifiScan
 from ucm_sim.security2 import Security2
 from ucm_sim.slots import Progress, Slots
 from ucm_sim.srp import Verifier
@@ -69,26 +70,27 @@ class Firmware:
         desk = ReservationDesk(hardware.uptime)
         self._configurator = Configurator(hardware.identity.hardware_id, self.slots, desk, self, hardware.counts)
         self._status = StatusEndpoints(hardware, self.slots, self._configurator, desk, lambda: self.link)
+        self._scan = WifiScan(hardware.radio, hardware.clock, hardware.say)
         self.link = self._new_link()
         self._tasks = asyncio.TaskGroup()
         self.serial = FramedProtocomm(self._protocomm(), hardware.max_frame, self._note_fault)
         self.lan = self._lan_carrier(hardware.lan) if hardware.lan else None
-        self._station = Station(self._clock, hardware.radio, lambda: hardware.address, hardware.say)
+        self._station = Station(self._clock, hardware.radio, hardware.lease, hardware.say)
         self._life: asyncio.Task[None] | None = None
         self._switch: asyncio.Task[None] | None = None
         self._timer: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Live until cancelled."""
-        try:
-            async with self._tasks:
-                self._reconnect(after_s=0)
-                if self.slots.trial:
-                    self._start_timer()
+        async with self._tasks:
+            self._reconnect(after_s=0)
+            if self.slots.trial:
+                self._start_timer()
+            try:
                 await asyncio.Event().wait()
-        finally:
-            if self.lan is not None:
-                self.lan.leave()
+            finally:
+                if self.lan is not None:
+                    self.lan.shut()
 
     def rejoin(self) -> None:
         """Leave the network and join it again: it may have another address for the module now."""
@@ -110,13 +112,16 @@ class Firmware:
                 "ucm-link": self._status.link,
                 "ucm-identify": self._status.identify,
                 "ucm-config": self._configurator.answer,
+                "prov-scan": self._scan.answer,
             },
             lambda: Security2(self._hardware.verifier, self._hardware.entropy),
         )
 
     def _lan_carrier(self, interface: LanInterface) -> LanCarrier:
         hardware = self._hardware
-        sessions = HttpSessions(self._protocomm(), hardware.entropy, hardware.counts, self._note_fault)
+        sessions = HttpSessions(
+            self._protocomm(), hardware.entropy, hardware.counts, self._note_fault, hardware.changed
+        )
         return LanCarrier(
             interface,
             HttpServer(sessions.answer, _MOST_SOCKETS, hardware.counts),
@@ -124,8 +129,12 @@ class Firmware:
             hardware.identity,
             state=lambda: self.slots.state_name,
             spawn=self._tasks.create_task,
-            changed=hardware.changed,
+            listening=self._note_listening,
         )
+
+    def _note_listening(self, where: str) -> None:
+        self._hardware.say("httpd", f"listening at {where}")
+        self._hardware.changed()
 
     def _note_fault(self, fault: EndpointError) -> None:
         self._hardware.say("protocomm", fault.reason)

@@ -18,7 +18,7 @@ _LONGEST_COOKIE = 19
 class HttpSessions:
     """The session of one protocomm instance over HTTP. `entropy(n)` returns n random bytes.
 
-    `counts` has what happened: posts, sessions-opened, sessions-replaced.
+    `counts` has what happened: posts, sessions-opened, sessions-replaced; `changed()` is called after each request.
     """
 
     def __init__(
@@ -27,16 +27,29 @@ class HttpSessions:
         entropy: Callable[[int], bytes],
         counts: Counter[str],
         note_fault: Callable[[EndpointError], None],
+        changed: Callable[[], None],
     ) -> None:
         self._protocomm = protocomm
         self._entropy = entropy
         self._counts = counts
         self._note_fault = note_fault
+        self._changed = changed
         self._id: int | None = None
         self._socket: object | None = None
 
     def answer(self, socket: object, head: Head, body: bytes) -> Answer:
         """Run one request; raises RefusedError where the socket just closes."""
+        try:
+            return self._answer(socket, head, body)
+        finally:
+            self._changed()
+
+    def close(self) -> None:
+        """End the session, as the server does when it stops."""
+        self._protocomm.close_session()
+        self._id = self._socket = None
+
+    def _answer(self, socket: object, head: Head, body: bytes) -> Answer:
         is_new = not self._belongs(socket, head.cookie)
         session = self._open(socket) if is_new or self._id is None else self._id
         if not 1 <= head.length <= LONGEST_BODY:
@@ -48,11 +61,6 @@ class HttpSessions:
             raise RefusedError(fault.reason) from fault
         self._counts["posts"] += 1
         return Answer(reply, _cookie(session) if is_new else None)
-
-    def close(self) -> None:
-        """End the session, as the server does when it stops."""
-        self._protocomm.close_session()
-        self._id = self._socket = None
 
     def _belongs(self, socket: object, cookie: str | None) -> bool:
         if cookie is None or len(cookie) > _LONGEST_COOKIE:

@@ -16,8 +16,8 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 class LanCarrier:
     """Listens whenever it was last told to be `online`.
 
-    `state()` is the word that mDNS has for the module, `spawn` starts a task, and `changed()` is called when the
-    carrier has begun to listen.
+    `state()` is the word that mDNS has for the module, `spawn` starts a task, and `listening(where)` is called
+    when the carrier has begun to listen.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class LanCarrier:
         *,
         state: Callable[[], str],
         spawn: Spawn,
-        changed: Callable[[], None],
+        listening: Callable[[str], None],
     ) -> None:
         self._interface = interface
         self._server = server
@@ -37,9 +37,10 @@ class LanCarrier:
         self._identity = identity
         self._state = state
         self._spawn = spawn
-        self._changed = changed
+        self._listening = listening
         self._arriving: asyncio.Task[None] | None = None
         self._published: Service | None = None
+        self._is_shut = False
 
     @property
     def is_listening(self) -> bool:
@@ -47,14 +48,21 @@ class LanCarrier:
 
     def follow(self, *, online: bool) -> None:
         """The module is in a network, or in none; what it says of itself may have changed, too."""
+        if self._is_shut:
+            return
         if not online:
-            self.leave()
+            self._leave()
         elif self._arriving is None:
             self._arriving = self._spawn(self._arrive())
         elif self._published is not None:
             self._publish()
 
-    def leave(self, *, goodbye: bool = False) -> None:
+    def shut(self, *, goodbye: bool = False) -> None:
+        """Close everything for good, whatever the module's last moments still bring."""
+        self._is_shut = True
+        self._leave(goodbye=goodbye)
+
+    def _leave(self, *, goodbye: bool = False) -> None:
         """Close everything at once. A module that drops out of a network cannot say goodbye any more."""
         if self._arriving is None:
             return
@@ -71,7 +79,7 @@ class LanCarrier:
     async def _arrive(self) -> None:
         await self._server.start(self._interface.listen())
         self._publish()
-        self._changed()
+        self._listening(f"{self._interface.address}:{self._interface.port}")
 
     def _publish(self) -> None:
         service = self._service()

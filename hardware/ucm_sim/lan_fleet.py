@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
+from ucm_sim.air import USUAL_RSSI_DBM, Air
 from ucm_sim.identity import Identity
 from ucm_sim.lan_module import LanModule
 from ucm_sim.lan_segment import LanSegment
@@ -23,7 +24,7 @@ _AT_A_TIME = 10
 class LanFleet:
     """`count` modules, powered while it is entered.
 
-    Those of one `seed` have the same ids and proofs every time.
+    Those of one `seed` have the same ids and proofs every time. They share one `air`, also one made of `networks`.
 
     `state` is a folder for their flash files; without it they forget everything with the process. `first_port` is
     that of the first module, and the others follow; 0: any free ports. Raises what LanModule does.
@@ -48,7 +49,9 @@ class LanFleet:
         self.address = address
         self._first_port = first_port
         self._state = state
-        self._options = options
+        own = Air.of(options.pop("networks", None), options.pop("rssi_dbm", USUAL_RSSI_DBM))
+        self.air = options.pop("air", None) or own
+        self._options: ModuleOptions = {**options, "air": self.air}
         self._entered = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:

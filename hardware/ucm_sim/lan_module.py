@@ -1,5 +1,6 @@
 """A simulated module on the LAN: a board, its place in a segment, and a socket for a cable."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,10 @@ _SOME_NETWORK = {"commissioning": "not-a-secret"}
 class LanModule(Module):
     """Powered while it is entered, and reachable at `address` and `port` whenever it is in a network.
 
-    Without a configuration it is in a network of `wifi` that is in reach; `wifi` by default is `networks`, or any
+    `segment` is where it is in networks that are bound to no segment of their own; in another it has that one's
+    address, and the same port if it is free there.
+
+    Without a configuration it is in a network of `wifi` that is in reach; `wifi` by default is all of the air, or any
     one. A Reset makes it forget that, too: nobody reaches it then until `teach_wifi`, or a cable.
 
     Everything else is said in `Module`. Raises OSError where the address or port cannot be had.
@@ -33,14 +37,17 @@ class LanModule(Module):
         port: int = 0,
         **options: Unpack[ModuleOptions],
     ) -> None:
-        self._lan = LanInterface(segment, address, port)
         known = options.pop("wifi", None)
-        super().__init__(identity, state_file, lan=self._lan, **options)
-        if not self._slots().is_written:
-            self._store_wifi(known or self.radio.networks or _SOME_NETWORK)
+        self._lan = LanInterface(segment, address, port)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lan.close)
+            super().__init__(identity, state_file, lan=self._lan, **options)
+            if not self._slots().is_written:
+                self._store_wifi(known or self.radio.air.passphrases or _SOME_NETWORK)
+            undo.pop_all()
 
     async def __aenter__(self) -> Self:
-        self.power_on()
+        await self.power_on()
         return self
 
     async def __aexit__(
@@ -53,19 +60,27 @@ class LanModule(Module):
             await self.unplug()
             await self.power_off(goodbye=True)
         finally:
-            self._lan.close()
+            self.close()
 
-    def power_on(self) -> None:
+    def close(self) -> None:
+        """Give address and port back: for a module that is not entered, which does it by itself."""
+        self._lan.close()
+
+    async def power_on(self) -> None:
         """Supply power; nothing happens where it is on."""
         self._switch_on()
 
     async def power_off(self, *, goodbye: bool = False) -> None:
-        """Cut the power, and with it all that is in RAM. With `goodbye` it leaves the network first, as a shutdown."""
+        """Cut the power, and with it all that is in RAM.
+
+        With `goodbye` it leaves the network first, as at an orderly shutdown; without, mDNS goes on speaking of it
+        until the records' time is over. Connections are refused then: the silence of a dead host needs a dead host.
+        """
         if goodbye and self._board.firmware is not None and self._board.firmware.lan is not None:
-            self._board.firmware.lan.leave(goodbye=True)
+            self._board.firmware.lan.shut(goodbye=True)
         await self._switch_off()
 
-    def plug(self, link: Path) -> None:
+    async def plug(self, link: Path) -> None:
         """Connect the module to a serial port that appears as `link`; raises RuntimeError, OSError."""
         self._cable.plug(link)
 

@@ -10,8 +10,9 @@ from ucm_sim.mdns import Responder, Service
 class LanSegment:
     """A broadcast domain; its modules are entered inside it.
 
-    `interface_addresses` are those of this machine's interfaces on which mDNS is spoken, and `ttl_s` for how many
-    seconds listeners may believe what they heard. With `mdns` false nobody hears of the modules.
+    `interface_addresses` are those of this machine's interfaces on which mDNS is spoken; the first is also what modules
+    get that join a network which is bound to this segment. `ttl_s` is for how many seconds listeners may believe what
+    they heard. With `mdns` false nobody hears of the modules.
     Raises OSError when it is entered with an address that no interface has.
     """
 
@@ -38,6 +39,11 @@ class LanSegment:
         responder, self._responder = self._responder, None
         if responder is not None:
             await responder.close()
+
+    @property
+    def address(self) -> str:
+        """What a module gets that joins a network of this segment."""
+        return self._addresses[0]
 
     def publish(self, service: Service) -> None:
         """Announce a service, or what has changed about it."""

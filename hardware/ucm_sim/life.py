@@ -1,17 +1,18 @@
 """The module's life with one configuration: Wi-Fi, address, time, broker, and again after a failure."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from ucm_sim import timesync
 from ucm_sim.broker import BrokerSession, Habits, Topics
 from ucm_sim.clock import Clock, RealTimeClock
 from ucm_sim.identity import Identity
-from ucm_sim.link_state import Association, ConnectError, LinkState
+from ucm_sim.link_state import ConnectError, LinkState
 from ucm_sim.messages import ucm_link_pb2 as pb
 from ucm_sim.network import Stream, open_plain, open_tls, tls_context
 from ucm_sim.radio import Radio
+from ucm_sim.tasks import until_one_fails
 from ucm_sim.wifi import Station
 
 _FIRST_BACK_OFF_S = 1.0
@@ -36,8 +37,7 @@ class Surroundings(Protocol):
     @property
     def habits(self) -> Habits: ...
 
-    @property
-    def address(self) -> str: ...
+    def lease(self, ssid: str) -> str: ...
 
     def say(self, tag: str, sentence: str) -> None: ...
 
@@ -78,15 +78,16 @@ class Life:
             self._fail(failure)
             self._unusable()
         else:
-            await self._keep_connecting()
+            await self._again_and_again(self._be_in_a_network, pb.DHCP)
 
-    async def _keep_connecting(self) -> None:
+    async def _again_and_again(self, attempt: Callable[[], Awaitable[None]], success: pb.Phase.ValueType) -> None:
+        """Repeat what fails in the end, less and less often; soon again after it came as far as `success`."""
         back_off = _FIRST_BACK_OFF_S
         while True:
             try:
-                await self._connect()
+                await attempt()
             except ConnectError as failure:
-                if self._link.phase == pb.ONLINE:
+                if self._link.phase >= success:
                     back_off = _FIRST_BACK_OFF_S
                 self._fail(failure)
             await self._module.clock.sleep(back_off)
@@ -99,10 +100,14 @@ class Life:
             phase, reason = pb.Phase.Name(self._link.phase), pb.Reason.Name(failure.reason)
             self._module.say("link", f"{phase} failed: {reason} ({failure.detail})")
 
+    async def _be_in_a_network(self) -> None:
+        self._link.association = await self._station.join(self._networks(), self._link.enter)
+        await until_one_fails(
+            self._again_and_again(self._connect, pb.ONLINE),
+            self._station.lose(self._link),
+        )
+
     async def _connect(self) -> None:
-        if not self._station.is_joined(self._link, self._networks()):
-            self._link.association = Association()
-            self._link.association = await self._station.join(self._networks(), self._link.enter)
         await self._sync_time()
         session = await self._open_session()
         try:

@@ -63,6 +63,11 @@ class LinkState:
         self._association = association
         self._changed()
 
+    def leave_network(self) -> None:
+        """The module is in no network any more, however far it had come: what fails next is the Wi-Fi."""
+        self._attempting = pb.WIFI
+        self.association = Association()
+
     def enter(self, phase: pb.Phase.ValueType) -> None:
         self._attempting = phase
         self.progress = self.progress.entered(phase)
@@ -78,13 +83,12 @@ class LinkState:
         self._show(phase, failure.reason, failure.detail)
 
     def message(self, rssi_dbm: int) -> pb.LinkState:
-        joined = bool(self.association.ssid)
         return pb.LinkState(
             status=pb.OK,
             phase=self.phase,
             reason=self.reason,
             generation=self.generation,
-            rssi_dbm=rssi_dbm if joined else 0,
+            rssi_dbm=rssi_dbm,
             ip=self.association.ip,
             ssid=self.association.ssid,
             clock_offset_ms=self.association.clock_offset_ms,

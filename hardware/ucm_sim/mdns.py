@@ -9,6 +9,7 @@ milliseconds, so that no listener's socket overflows.
 import asyncio
 import heapq
 import itertools
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -56,6 +57,8 @@ class Responder:
     """
 
     def __init__(self, interface_addresses: Sequence[str], ttl_s: int) -> None:
+        for address in interface_addresses:
+            _require(address)
         self._zeroconf = AsyncZeroconf(list(interface_addresses), ip_version=IPVersion.V4Only)
         self._ttl_s = ttl_s
         self._latest: dict[str, _Announcement] = {}
@@ -143,3 +146,9 @@ class Responder:
             if self._latest.get(announcement.info.key) is announcement:
                 batch.append(announcement)
         return batch
+
+
+def _require(address: str) -> None:
+    """Raise OSError for an address that no interface has: zeroconf would leave a socket behind."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))

@@ -8,7 +8,7 @@ from ucm_sim.faults import EndpointError, EspErr
 from ucm_sim.frames import Request, RequestScanner, encode_response
 from ucm_sim.security2 import Security2
 
-CAPABILITIES = ("config", "trial", "identify")
+CAPABILITIES = ("config", "trial", "scan", "identify")
 
 
 @dataclass(slots=True)

@@ -40,6 +40,8 @@ class SerialModule(Module):
 
     async def unplug(self, *, power: bool = False) -> None:
         """Pull the cable. With it goes the power, and all that is in RAM, unless `power` is true."""
-        if not power:
-            await self._switch_off()
-        await self._cable.unplug()
+        try:
+            if not power:
+                await self._switch_off()
+        finally:
+            await self._cable.unplug()

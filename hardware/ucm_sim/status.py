@@ -63,7 +63,8 @@ class StatusEndpoints:
         request = _parse(pb.LinkRequest, body)
         if request is None or request.version != _VERSION:
             return pb.LinkState(status=pb.INVALID_ARGUMENT).SerializeToString()
-        reply = self._live_link().message(self._module.radio.rssi_dbm)
+        live = self._live_link()
+        reply = live.message(self._module.radio.rssi_dbm(live.association.ssid))
         if last := self._slots.last_trial:
             reply.last_trial.CopyFrom(last.message())
         return reply.SerializeToString()

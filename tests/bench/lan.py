@@ -79,7 +79,7 @@ async def measure(folder: Path) -> list[Result]:
 
 async def provision(folder: Path, count: int) -> Cost:
     """Brings ``count`` new modules to verified."""
-    folder.mkdir()
+    await asyncio.to_thread(folder.mkdir)
     daemons, others = _cores()
     os.sched_setaffinity(0, others)
     async with AsyncExitStack() as stack:
@@ -123,7 +123,7 @@ async def _modules(folder: Path, count: int) -> AsyncIterator[None]:
     process = await spawn("ucm-sim", *arguments, log=folder / "modules.log")
     try:
         async with asyncio.timeout(DEADLINE):
-            while b"ready:" not in await asyncio.to_thread((folder / "modules.log").read_bytes):
+            while b"ready:" not in await asyncio.to_thread((folder / "modules.log").read_bytes):  # noqa: ASYNC110
                 await asyncio.sleep(POLL)
         yield
     finally:
@@ -178,7 +178,7 @@ dir = "state"
 async def _until_verified(socket: Path, count: int) -> None:
     """Others may announce themselves on this machine's loopback meanwhile: they are not counted."""
     async with asyncio.timeout(DEADLINE):
-        while await _verified(socket) < count:
+        while await _verified(socket) < count:  # noqa: ASYNC110 -- another process has no event for us
             await asyncio.sleep(POLL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from tests.e2e.station import DaemonProcess, Station, spawn_python
 from tests.kinds.platform import SITE_ID, Platform, serving
 from ucm_provision.cli.client import ControlClient
 from ucm_provision.core.errors import UcmError
+from ucm_provision.store.sealing import derive_key, unseal
 
 OLD, NEW = "C8795CBA5375484E829105E959663C8B", "0F4D7A1BB1E24C6AA2A59CA8D3E7F310"
 # One for each way in which a lost answer is found out: by the slug, by asking again, by doing it again.
@@ -124,11 +126,18 @@ def wrong_with_device(platform: Platform, kind: str) -> str:
 
 def wrong_with_replacement(box: Box) -> str:
     (device,) = box.platform.devices.values()
-    manifest = (box.station.folder / "state" / "manifest.csv").read_text().splitlines()
+    manifest = kept_manifest(box.station.folder / "state").splitlines()
     right = [f"{NEW},,Boiler,boiler-1,,,,", f"{OLD},,,,,label,,"]
     if device["name"] == "Boiler (replaced)" and device["slug"] != "boiler-1" and manifest[1:] == right:
         return ""
     return f"{device['name']} ({device['slug']}), {manifest[1:]}"
+
+
+def kept_manifest(state: Path) -> str:
+    """The imported lines that a dead daemon has left behind."""
+    key = derive_key((state / "secrets.key").read_bytes())
+    kept: str = json.loads(unseal(key, (state / "secrets.sealed").read_bytes()))["manifest"]
+    return kept
 
 
 def place(box: Box, die_at: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.station import HARDWARE_ID, POP, FastClock, Running, Station, site_settings, station_at, verified
+from tests.e2e.station import HARDWARE_ID, POP, SSID, FastClock, Running, Station, site_settings, station_at, verified
 from ucm_sim import SerialModule
 from ucm_site_api import SiteApi
 
@@ -230,3 +230,24 @@ async def test_corrected_arguments_are_asked_anew(station: Station, site: SiteAp
             await module.plug()
             await running.until(verified)
     assert len(await site.devices()) == 1
+
+
+async def test_a_module_is_configured_on_a_bench_and_verified_at_its_place(station: Station, site: SiteApi) -> None:
+    station.policy = 'verify = "later"'
+    module = station.module()
+    module.radio.air.switch_off(SSID)
+    async with station.daemon(clock=FastClock(20)) as running, module:
+        view = await running.until(lambda view: view["appears_later"])
+        assert (view["milestone"], view["hold"], module.trial_generation, module.active_generation) == (
+            "PUSHED",
+            None,
+            0,
+            1,
+        )
+        await module.until(lambda m: not m.is_open, timeout=10)
+        await module.unplug(power=True)
+        module.radio.air.switch_on(SSID)
+        view = await running.until(verified)
+        assert view["evidence"] is not None
+        assert (view["evidence"]["reported_phase"], view["evidence"]["generation"]) == ("IDLE", 1)
+        assert len(await site.devices()) == 1

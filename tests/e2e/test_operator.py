@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.station import BIN, HARDWARE_ID, POP, FastClock, Station, station_at, ucmctl, verified
+from tests.e2e.station import BIN, HARDWARE_ID, POP, SSID, FastClock, Station, station_at, ucmctl, verified
 from ucm_provision.wire import ModuleView
 from ucm_site_api import SiteApi
 
@@ -29,9 +29,38 @@ async def test_a_module_is_approved_with_the_label_that_the_operator_holds(
         assert view["hardware_id"] == HARDWARE_ID
         status, said = await ucmctl(station.socket, "show", HARDWARE_ID[:8])
         assert status == 0
-        assert " asked." in said
+        assert " approved it." in said
         assert POP not in said
     assert POP.encode() not in b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+
+
+async def test_what_was_read_from_the_label_is_known_after_a_restart(station: Station, tmp_path: Path) -> None:
+    station.pops = {}
+    (tmp_path / "label.txt").write_text(POP)
+    async with station.module() as module:
+        async with station.daemon() as running:
+            held = await running.held("pop_missing", "operator")
+            await ucmctl(station.socket, "approve", held["session"], "--pop-file", str(tmp_path / "label.txt"))
+            first = await running.until(verified)
+        async with station.daemon() as running:
+            assert (await ucmctl(station.socket, "reprovision", HARDWARE_ID))[0] == 0
+            await running.until(lambda view: renewed(first, view))
+            assert module.active_generation == 2
+
+
+async def test_a_network_that_an_operator_adds_is_what_modules_get(station: Station, tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("another passphrase")
+    networks = {"plant-new": "another passphrase"}
+    async with station.daemon():
+        status, _ = await ucmctl(
+            station.socket, "wifi", "add", "plant-new", "--first", "--passphrase-file", str(tmp_path / "new.txt")
+        )
+        assert status == 0
+    async with station.daemon() as running, station.module(networks=networks):
+        view = await running.until(verified)
+        assert (view["evidence"] or {})["ssid"] == "plant-new"
+        _, said = await ucmctl(station.socket, "status")
+        assert f"plant-new, {SSID}" in said
 
 
 async def test_a_label_that_is_none_is_refused_without_being_repeated(station: Station, tmp_path: Path) -> None:

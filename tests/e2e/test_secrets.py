@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.e2e.front import Front
-from tests.e2e.station import HARDWARE_ID, PASSPHRASE, POP, DaemonProcess, Station, ucmctl
+from tests.e2e.station import HARDWARE_ID, PASSPHRASE, POP, SSID, DaemonProcess, Station, ucmctl
 from ucm_sim import SerialModule
 
 _BREAKS = re.compile(rb"\\\\n|\\n|\\r|\s")
@@ -96,12 +96,26 @@ class Eavesdropper:
 
 async def everything_that_ucmctl_says(daemon: DaemonProcess) -> bytes:
     said = []
-    for command in (["status"], ["list"], ["show", HARDWARE_ID]):
+    for command in (["status"], ["list"], ["show", HARDWARE_ID], ["wifi", "show"]):
         for extra in ([], ["--json"]):
             status, text = await ucmctl(daemon.socket, *command, *extra)
             assert status == 0
             said.append(text)
     return "\n".join(said).encode()
+
+
+async def type_the_secrets(station: Station, daemon: DaemonProcess) -> bytes:
+    """The network and the label's proof, as an operator hands them over, and some that are refused."""
+    passphrase, pop = station.folder / "passphrase", station.folder / "label"
+    pop.write_text(POP)
+    commands = (
+        ["wifi", "add", SSID, "--first", "--passphrase-file", str(passphrase)],
+        ["wifi", "add", SSID, "--bssid", "nowhere", "--passphrase-file", str(passphrase)],
+        ["wifi", "add", "x" * 33, "--passphrase-file", str(passphrase)],
+        ["approve", HARDWARE_ID, "--pop-file", str(pop)],
+        ["manifest", "import", str(station.folder / "manifest.csv")],
+    )
+    return "\n".join([(await ucmctl(daemon.socket, *command))[1] for command in commands]).encode()
 
 
 async def live_through_a_lot(station: Station, front: Front, module: SerialModule) -> bytes:
@@ -111,6 +125,7 @@ async def live_through_a_lot(station: Station, front: Front, module: SerialModul
     async with station.daemon_process() as daemon:
         (view,) = await daemon.until(lambda modules: [m for m in modules if m["hold"]])
         assert view["hold"]["code"] == "api_rejected"
+        said += await type_the_secrets(station, daemon)
         said += await everything_that_ucmctl_says(daemon)
         front.failing = None
         await ucmctl(daemon.socket, "retry", HARDWARE_ID)
@@ -140,6 +155,9 @@ async def test_nothing_that_a_run_writes_or_says_holds_a_secret(station: Station
     written = {path.name: path.read_bytes() for path in [tmp_path / "daemon.log", *(tmp_path / "state").iterdir()]}
     assert "VERIFIED" in written["daemon.log"].decode()
     assert b"DeviceAdded" in written["journal.sqlite3"]
+    assert {"secrets.key", "secrets.sealed"} < set(written)
+    assert b"WIFI_INVALID" in said
+    assert b"modules are expected now" in said
     for place, text in {**written, "ucmctl": said}.items():
         for name, secret in secrets.items():
             assert not finds(secret, text), f"{place} holds the {name}"

@@ -84,6 +84,29 @@ async def listening(plant: Plant, config: dict[str, Any], topic: str = "v1/from/
         yield client
 
 
+async def nothing_came(client: aiomqtt.Client) -> bool:
+    """A round trip to the broker later there is no message: it answers in the order in which it was asked."""
+    await client.subscribe("v1/nowhere")
+    return len(client.messages) == 0
+
+
+@asynccontextmanager
+async def commanding(plant: Plant) -> AsyncIterator[aiomqtt.Client]:
+    """Somebody who may speak to every module, as an operator would add them."""
+    name, password = "commander", secrets.token_hex(8)
+    may = {"acltype": "publishClientSend", "topic": "v1/to/#", "allow": True}
+    answers = await dynamic_security(
+        plant,
+        {"command": "createRole", "rolename": name, "acls": [may]},
+        {"command": "createClient", "username": name, "password": password, "roles": [{"rolename": name}]},
+    )
+    assert not any("error" in answer for answer in answers)
+    async with aiomqtt.Client(
+        "127.0.0.1", plant.site.mqtt_port, username=name, password=password, identifier=""
+    ) as client:
+        yield client
+
+
 async def dynamic_security(plant: Plant, *commands: dict[str, Any]) -> list[dict[str, Any]]:
     """What an operator does with mosquitto_ctrl: commands as the control client, and their answers."""
     password = files_of(plant).control_password.read_text().strip()

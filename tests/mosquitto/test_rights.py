@@ -17,6 +17,7 @@ from tests.mosquitto.clients import (
     answer_to,
     files_of,
     listening,
+    nothing_came,
     password_witness,
     refused,
 )
@@ -81,12 +82,6 @@ async def test_certificate_hears_nothing_but_its_own_whatever_it_subscribes_to(p
         await curious.publish(f"v1/from/{own}/ucm/x", b"not even its own", qos=1)
         await next_message(witness)
         assert await nothing_came(curious)
-
-
-async def nothing_came(client: aiomqtt.Client) -> bool:
-    """A round trip to the broker later there is no message: it answers in the order in which it was asked."""
-    await client.subscribe("v1/nowhere")
-    return len(client.messages) == 0
 
 
 async def test_witnesses_hear_both_listeners_and_say_nothing(plant: MosquittoPlant) -> None:

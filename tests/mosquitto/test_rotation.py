@@ -10,7 +10,15 @@ import aiomqtt
 import pytest
 from cryptography import x509
 
-from tests.mosquitto.clients import accepted, files_of, listening, password_witness, refused
+from tests.mosquitto.clients import (
+    accepted,
+    commanding,
+    files_of,
+    listening,
+    nothing_came,
+    password_witness,
+    refused,
+)
 from tests.mosquitto.conftest import MosquittoPlant
 from tests.mosquitto.harness import mosquitto_running
 from tests.site.harness import Clock, new_hardware_id, next_message, plant_of
@@ -145,8 +153,7 @@ async def test_list_is_renewed_every_hour_for_thirty_days(plant: MosquittoPlant,
     assert renewed.next_update_utc - first.next_update_utc > HOUR
 
 
-async def test_sessions_survive_the_reload(plant: MosquittoPlant, clock: Clock) -> None:
-    """Also the one whose certificate has ended: it lasts until its connection does."""
+async def test_other_sessions_survive_the_reload(plant: MosquittoPlant, clock: Clock) -> None:
     names = [new_hardware_id() for _ in range(3)]
     configs = [
         await plant.config(name, protocol) for name, protocol in zip(names, ("MQTT", "MQTTS", "MQTTS"), strict=True)
@@ -157,6 +164,67 @@ async def test_sessions_survive_the_reload(plant: MosquittoPlant, clock: Clock) 
         clock.offset += 25 * HOUR
         await plant.site.enforce_ends()
         await refused(plant, configs[2])
-        for module, name in zip(modules, names, strict=True):
+        for module, name in zip(modules[:2], names[:2], strict=True):
             await module.publish(f"v1/from/{name}/ucm/x", b"still here", qos=1)
             assert await next_message(witness) == (f"v1/from/{name}/ucm/x", b"still here")
+
+
+@BOTH
+async def test_session_ends_with_its_credential_and_the_module_returns_with_a_newer_one(
+    plant: MosquittoPlant, clock: Clock, protocol: str
+) -> None:
+    own = new_hardware_id()
+    ended, current = await plant.config(own, protocol), await plant.config(own, protocol)
+    async with plant.client(ended) as module:
+        clock.offset += 25 * HOUR
+        await plant.site.enforce_ends()
+        with pytest.raises(aiomqtt.MqttError):
+            await next_message(module)
+    await refused(plant, ended)
+    async with plant.client(current) as module, listening(plant, plant.witness_config()) as witness:
+        await plant.site.enforce_ends()  # once, and never again
+        await module.publish(f"v1/from/{own}/ucm/x", b"undisturbed", qos=1)
+        assert await next_message(witness) == (f"v1/from/{own}/ucm/x", b"undisturbed")
+
+
+async def test_session_of_a_certificate_that_ended_while_the_server_was_away(tmp_path: Path, clock: Clock) -> None:
+    own = new_hardware_id()
+    async with mosquitto_running(tmp_path, now=clock) as (settings, _):
+        async with SiteApi(settings) as site, plant_of(site, tmp_path) as plant:
+            ended, current = await plant.config(own), await plant.config(own)
+        async with plant.client(ended) as module:
+            clock.offset += 25 * HOUR
+            async with SiteApi(settings):
+                with pytest.raises(aiomqtt.MqttError):
+                    await next_message(module)
+        async with plant.client(current) as module, SiteApi(settings) as site:
+            await site.enforce_ends()
+            await module.subscribe(f"v1/to/{own}/#")
+
+
+@BOTH
+async def test_neither_anothers_nor_an_ended_credential_reaches_a_module(
+    plant: MosquittoPlant, clock: Clock, protocol: str
+) -> None:
+    own, others = new_hardware_id(), new_hardware_id()
+    said, told = f"v1/from/{own}/ucm/v1/telemetry", f"v1/to/{own}/ucm/v1/command/requests"
+    ended, current = await plant.config(own, protocol), await plant.config(own, protocol)
+    foreign = await plant.config(others, protocol)
+    clock.offset += 25 * HOUR
+    await plant.site.enforce_ends()
+    await refused(plant, ended)
+    async with (
+        listening(plant, plant.witness_config()) as witness,
+        commanding(plant) as commander,
+        plant.client(current) as module,
+        plant.client(foreign) as intruder,
+    ):
+        await module.subscribe(told, qos=1)
+        await intruder.subscribe([(said, 1), (told, 1), ("#", 1)])
+        for topic in (said, told):
+            await intruder.publish(topic, b"forged", qos=1)
+        await module.publish(said, b"genuine", qos=1)
+        await commander.publish(told, b"genuine", qos=1)
+        assert await next_message(witness) == (said, b"genuine")
+        assert await next_message(module) == (told, b"genuine")
+        assert await nothing_came(intruder)

@@ -53,8 +53,7 @@ class Socket:
             try:
                 head = await self.reader.readuntil(b"\r\n\r\n")
             except asyncio.IncompleteReadError as end:
-                assert end.partial == b""
-                raise Dropped from end
+                raise Dropped(end.partial) from end
             status, *lines = head.decode().split("\r\n")[:-2]
             headers = dict(line.split(": ", 1) for line in lines)
             body = await self.reader.readexactly(int(headers["Content-Length"]))

@@ -25,6 +25,7 @@ class ScriptedBroker:
     subscriptions: list[str] = field(default_factory=list)
     published: asyncio.Queue[tuple[str, dict[str, Any]]] = field(default_factory=asyncio.Queue)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    pinged: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -43,6 +44,9 @@ class ScriptedBroker:
         elif kind == 3:
             topic, at = _string(body, 0)
             self.published.put_nowait((topic, json.loads(body[at:])))
+        elif kind == 12:
+            writer.write(bytes([0xD0, 0]))
+            self.pinged.set()
 
     async def next_on(self, ending: str) -> dict[str, Any]:
         """The next message on a topic with this ending."""

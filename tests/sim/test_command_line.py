@@ -1,44 +1,16 @@
 """`ucm-sim` as a person runs it."""
 
-import asyncio
-import contextlib
 import signal
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.sim.host import secured
+from tests.sim.running import running
 from tests.sim.sample import POP
 from ucm_sim.main import main
 from ucm_sim.messages import ucm_link_pb2 as pb
-
-COMMAND = [sys.executable, "-m", "ucm_sim.main", "serial"]
-
-
-class Running:
-    """A simulator in a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.said: list[str] = []
-
-    async def says(self, text: str) -> None:
-        assert self.process.stderr is not None
-        async with asyncio.timeout(10):
-            while not self.said or text not in self.said[-1]:
-                line = (await self.process.stderr.readline()).decode()
-                assert line, self.said
-                self.said.append(line)
-
-    async def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        async with asyncio.timeout(10):
-            await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode
 
 
 def is_link(path: Path) -> bool:
@@ -49,22 +21,9 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-@contextlib.asynccontextmanager
-async def running(*arguments: str | Path) -> AsyncIterator[Running]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        yield Running(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_module_until_it_is_stopped(port: Path, number: signal.Signals) -> None:
-    async with running("--link", port, "--pop", POP) as module:
+    async with running("serial", "--link", port, "--pop", POP) as module:
         await module.says("ready")
         async with secured(port, POP) as host:
             assert len((await host.info()).hardware_id) == 32
@@ -76,7 +35,7 @@ async def test_a_module_until_it_is_stopped(port: Path, number: signal.Signals) 
 async def test_a_new_module_prints_its_label_once_and_keeps_it(port: Path) -> None:
     labels = []
     for _ in range(2):
-        async with running("--link", port) as module:
+        async with running("serial", "--link", port) as module:
             assert module.process.stdout is not None
             label = (await module.process.stdout.readline()).decode()
             assert label.startswith("proof of possession: ")
@@ -103,7 +62,7 @@ async def test_power_fails_after_commit(port: Path, config: pb.ModuleConfig, tmp
         "--baud",
         "0",
     ]
-    async with running(*arguments) as module:
+    async with running("serial", *arguments) as module:
         await module.says("ready")
         async with secured(port, POP) as host:
             await host.push(config)
@@ -111,7 +70,7 @@ async def test_power_fails_after_commit(port: Path, config: pb.ModuleConfig, tmp
     assert mode(state) == 0o600
     # A killed process leaves its link behind: the next one replaces it.
     assert is_link(port)
-    async with running(*arguments, "--network", "plant-wifi=correct horse") as module:
+    async with running("serial", *arguments, "--network", "plant-wifi=correct horse") as module:
         await module.says("got address")
         async with secured(port, POP) as host:
             info = await host.info()

@@ -224,7 +224,7 @@ async def test_without_power_nobody_listens(module: LanModule) -> None:
     await module.power_off()
     with pytest.raises(ConnectionRefusedError):
         await Socket.open(port)
-    module.power_on()
+    await module.power_on()
     await module.until(lambda module: module.is_listening, timeout=5)
     assert module.port == port
     async with lan_secured(port, POP) as host:
@@ -244,3 +244,9 @@ async def test_many_clients_at_once_do_no_harm(module: LanModule) -> None:
         # One stays open until somebody else comes.
         async with lan_secured(module.port, POP) as host:
             assert (await host.info()).status == pb.OK
+
+
+async def test_a_request_wakes_who_waits_for_it(module: LanModule, host: LanHost) -> None:
+    waiting = asyncio.create_task(module.until(lambda module: module.executed("reserve") == 1, timeout=5))
+    await host.reserve()
+    await waiting

@@ -13,8 +13,8 @@ from tests.sim.host import Host, secured
 from tests.sim.sample import HARDWARE_ID, POP
 from tests.sim.site import ScriptedBroker, broker, http_time, ntp_time
 from ucm_sim import Identity, ScaledClock, SerialModule
-from ucm_sim.broker import _until_one_fails
 from ucm_sim.messages import ucm_link_pb2 as pb
+from ucm_sim.tasks import until_one_fails
 
 FAST = 20.0
 PREFIX = f"v1/from/{HARDWARE_ID}/ucm/v1"
@@ -174,7 +174,7 @@ async def test_a_cancellation_that_meets_a_failure_is_not_lost() -> None:
         await lost.wait()
         raise ConnectionResetError
 
-    living = asyncio.create_task(_until_one_fails(reading(), asyncio.sleep(60)))
+    living = asyncio.create_task(until_one_fails(reading(), asyncio.sleep(60)))
     await asyncio.sleep(0)
     lost.set()
     living.cancel()

@@ -42,7 +42,7 @@ async def host(module: SerialModule, port: Path) -> AsyncIterator[Host]:
 
 async def test_version(host: Host) -> None:
     assert json.loads(await host.call("proto-ver", b"-")) == {
-        "ucm": {"ver": "1.0", "cap": ["config", "trial", "identify"], "max_frame": 2304, "id": HARDWARE_ID},
+        "ucm": {"ver": "1.0", "cap": ["config", "trial", "scan", "identify"], "max_frame": 2304, "id": HARDWARE_ID},
         "prov": {"ver": "netprov-v1.2", "sec_ver": 2, "sec_patch_ver": 1, "cap": []},
     }
 
@@ -75,7 +75,7 @@ async def test_a_link_master_lists_what_is_attached(state_file: Path, port: Path
 # ---- refusals of protocomm ----
 
 
-@pytest.mark.parametrize("endpoint", ["prov-scan", "nothing", ""])
+@pytest.mark.parametrize("endpoint", ["prov-config", "nothing", ""])
 async def test_unknown_endpoints(host: Host, endpoint: str) -> None:
     with pytest.raises(Refused) as refusal:
         await host.call(endpoint, b"-")

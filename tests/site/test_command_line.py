@@ -110,6 +110,31 @@ async def test_what_cannot_work_is_one_sentence(tmp_path: Path, arguments: list[
     assert "Traceback" not in err
 
 
+WITHOUT_AMQTT = "import sys; sys.modules['amqtt'] = None; from ucm_site_api.main import main; main()"
+
+
+def without_amqtt(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line where the extra `site` is not installed."""
+    command = [sys.executable, "-c", WITHOUT_AMQTT, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE)
+
+
+def test_embedded_broker_that_is_not_installed_is_one_sentence(tmp_path: Path) -> None:
+    ended = without_amqtt("serve", "--state", str(tmp_path / "state"), *LOOPBACK)
+    assert (ended.returncode, ended.stdout) == (78, "")
+    assert ended.stderr == (
+        "Error: The embedded broker is not installed: pip install 'ucm-provisiond[site]', or take --broker mosquitto.\n"
+    )
+    assert not (tmp_path / "state").exists()
+
+
+async def test_other_commands_need_no_embedded_broker(tmp_path: Path) -> None:
+    async with serving(tmp_path / "state"):
+        listed = await asyncio.to_thread(without_amqtt, "token", "list", "--state", str(tmp_path / "state"))
+    assert listed.returncode == 0
+    assert "installer" in listed.stdout
+
+
 async def test_token_needs_a_registry(tmp_path: Path) -> None:
     code, out, err = await run("token", "create", "--state", str(tmp_path / "none"))
     assert (code, out) == (1, "")

@@ -120,14 +120,19 @@ async def servers() -> AsyncIterator[Servers]:
 async def prepared(folder: Path, role: str) -> dict[str, str]:
     """A registry with what the calls refer to."""
     async with plant_in(folder, role=role) as plant:
-        ids = {}
-        if role == "gateway":
-            ids["master"] = (await _local(plant))["device_id"]
-            ids["runtime"] = (await plant.provision(new_hardware_id(), "MQTTS"))["device_id"]
-        _, made = await plant.call("POST", "/v3/sites", json={"name": "Empty", "timezone": "UTC"})
-        ids["site"] = made["site"]["id"]
-        _, own = await plant.call("GET", "/v3/site")
-        return ids | {"own": own["site"]["id"]}
+        return await referred_to(plant, role)
+
+
+async def referred_to(plant: Plant, role: str) -> dict[str, str]:
+    """What the calls refer to, by the names that the cases have for it."""
+    ids = {}
+    if role == "gateway":
+        ids["master"] = (await _local(plant))["device_id"]
+        ids["runtime"] = (await plant.provision(new_hardware_id(), "MQTTS"))["device_id"]
+    _, made = await plant.call("POST", "/v3/sites", json={"name": "Empty", "timezone": "UTC"})
+    ids["site"] = made["site"]["id"]
+    _, own = await plant.call("GET", "/v3/site")
+    return ids | {"own": own["site"]["id"]}
 
 
 async def _local(plant: Plant) -> dict[str, Any]:
@@ -150,14 +155,19 @@ def rows(state: Path) -> Rows:
         db.close()
 
 
+def body_of(case: Case, ids: dict[str, str]) -> dict[str, Any] | None:
+    if case.body is None:
+        return None
+    body = {name: value.format(**ids) if isinstance(value, str) else value for name, value in case.body.items()}
+    if case.path.startswith("/provisioning/") and "site_id" not in body and "runtime_id" not in body:
+        body["site_id"] = ids["own"]
+    return body
+
+
 async def ask(url: str, state: Path, case: Case, ids: dict[str, str]) -> int | None:
     """The status; None if the server died."""
     headers = {"X-Enapter-Auth-Token": (state / "api-token").read_text().strip()}
-    body = case.body
-    if body is not None:
-        body = {name: value.format(**ids) if isinstance(value, str) else value for name, value in body.items()}
-        if case.path.startswith("/provisioning/") and "site_id" not in body and "runtime_id" not in body:
-            body["site_id"] = ids["own"]
+    body = body_of(case, ids)
     try:
         async with (
             aiohttp.ClientSession(headers=headers) as http,

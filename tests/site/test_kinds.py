@@ -93,6 +93,21 @@ async def test_sixty_four_at_once_make_one_device(plant: Plant, kind: str) -> No
     assert len(await plant.site.devices()) == 1
 
 
+async def test_sixty_four_at_once_behind_a_master_make_one_slave(plant: Plant) -> None:
+    master = await add(plant, "link_master", LOCAL | {"hardware_id": new_hardware_id()})
+    body = LOCAL | {"master_device_id": master["device_id"]}
+    answers = await asyncio.gather(*(add(plant, "link_slave", body) for _ in range(64)))
+    assert len({answer["device_id"] for answer in answers}) == 1
+    assert len(await plant.site.devices()) == 2
+
+
+async def test_sixty_four_at_once_make_one_gateway(tmp_path: Path) -> None:
+    async with plant_in(tmp_path, role="cloud") as plant:
+        answers = await asyncio.gather(*(add(plant, "gateway", GATEWAY) for _ in range(64)))
+        assert len({answer["gateway_device_id"] for answer in answers}) == 1
+        assert len(await plant.site.devices()) == 1
+
+
 @pytest.mark.parametrize("kind", BY_HARDWARE)
 async def test_on_another_site_is_a_conflict(plant: Plant, kind: str) -> None:
     here = await own_site(plant)

@@ -173,14 +173,33 @@ async def test_upstream_device_cannot_be_deleted_behind_our_back(registry: Regis
         await registry._write(run)
 
 
+async def test_pages_and_totals_beside_deleted_devices_and_other_sites(registry: Registry) -> None:
+    alone = await registry.enrol(DRAFT, NOW)
+    assert (await registry.devices("s", 0, 3)).items == [alone]
+    assert (await registry.devices("nobody", 0, 3)).total == 0
+    await registry.delete_device(alone.id, NOW)
+    await registry.add_site(Site("other", "Other", "UTC"), NOW)
+    drafts = [replace(DRAFT, hardware_id=new_hardware_id(), site_id=("s", "other")[n % 2]) for n in range(20)]
+    added = [await registry.enrol(draft, NOW) for draft in drafts]
+    for gone in (0, 5, 6, 19):
+        await registry.delete_device(added[gone].id, NOW)
+    left = [device for n, device in enumerate(added) if n not in {0, 5, 6, 19}]
+    for site_id in (None, "s", "other"):
+        expected = [device for device in left if site_id in {None, device.site_id}]
+        for offset in range(len(expected) + 2):
+            page = await registry.devices(site_id, offset, 3)
+            assert page.items == expected[offset : offset + 3]
+            assert page.total == len(expected)
+
+
 @pytest.mark.parametrize("version", range(1, len(_MIGRATIONS)))
 async def test_database_of_an_earlier_version_keeps_everything(tmp_path: Path, version: int) -> None:
     db = sqlite3.connect(tmp_path / "registry.sqlite")
     db.executescript("".join(_MIGRATIONS[:version]))
     db.execute(f"PRAGMA user_version = {version}")
     moment = "2026-01-01T00:00:00.000000Z"
-    db.execute(f"INSERT INTO site VALUES ('s', 'Site', 'UTC', '{moment}')")
-    db.execute(f"INSERT INTO token VALUES (x'00ff', 'OWNER', '{moment}')")
+    db.execute(f"INSERT INTO site (id, name, timezone, created_at) VALUES ('s', 'Site', 'UTC', '{moment}')")
+    db.execute(f"INSERT INTO token (digest, role, created_at) VALUES (x'00ff', 'OWNER', '{moment}')")
     for n in range(3):
         device = (f"d{n}", "s", "HARDWARE_UCM", f"{n}" * 32, "ucm", "Relay", f"relay-{n}", "MQTTS", moment, moment)
         db.execute(

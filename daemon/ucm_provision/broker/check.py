@@ -9,7 +9,7 @@ from ucm_provision.broker.time_source import ask_time
 from ucm_provision.broker.timing import STANDARD, Timing
 from ucm_provision.core.errors import UcmError
 from ucm_provision.core.hosts import is_loopback
-from ucm_provision.core.model import Connection, TlsCredentials
+from ucm_provision.core.model import Connection, KeepCredentials, TlsCredentials
 from ucm_provision.core.text import one_line
 from ucm_provision.credentials import BrokerAccess, common_name
 
@@ -65,6 +65,7 @@ class ConnectionCheck:
         return warnings
 
     async def _try_broker(self, connection: Connection) -> list[str]:
+        assert not isinstance(connection.credentials, KeepCredentials), "what the module keeps is not known here"
         access = BrokerAccess(connection.mqtt_host, connection.mqtt_port, connection.credentials)
         async with mqtt_session(access, own_identifier("check"), self._timing) as session:
             await session.expect_grant(_command_topic(connection), self._timing.suback)

@@ -15,9 +15,10 @@ from ucm_provision.cli.label import read_label
 from ucm_provision.cli.manifest import manifest
 from ucm_provision.cli.orders import orders, replace
 from ucm_provision.cli.provision import provision
-from ucm_provision.cli.text import list_text, show_text, status_text
+from ucm_provision.cli.text import inspection_text, list_text, show_text, status_text
 from ucm_provision.cli.watch import Watcher
-from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.cli.wifi import wifi
+from ucm_provision.core.errors import Code, Exit, UcmError
 from ucm_provision.core.machine import Milestone
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
@@ -138,6 +139,24 @@ def identify(client: ControlClient, module: str, seconds: int, as_json: bool) ->
 
 
 @ucmctl.command()
+@click.argument("module", required=False)
+@click.option("--all", "everyone", is_flag=True, help="Every verified module, one after the other.")
+@_json
+@click.pass_obj
+def verify(client: ControlClient, module: str | None, *, everyone: bool, as_json: bool) -> None:
+    """Looks whether a verified module is still well: what it holds, and whether it is online. Changes nothing.
+
+    On a cable its port is opened, which may reset it. With --all, modules on cables are asked of the API only.
+
+    Example: ucmctl verify boiler-room
+    """
+    if everyone == bool(module):
+        raise click.UsageError("name a MODULE, or give --all")
+    names = [module] if module else [each["session"] for each in client.get("modules", state="verified")["modules"]]
+    sys.exit(_look_at(client, [name for name in names if name], everyone=everyone, as_json=as_json))
+
+
+@ucmctl.command()
 @click.argument("module")
 @_json
 @click.pass_obj
@@ -149,8 +168,15 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     _print_module(client.post("modules", module, "reprovision"), as_json)
 
 
-for _command in (provision, orders, replace, manifest, api):
+for _command in (provision, orders, replace, manifest, api, wifi):
     ucmctl.add_command(_command)
+
+
+def _look_at(client: ControlClient, names: list[str], *, everyone: bool, as_json: bool) -> int:
+    """The exit status: a person is needed where a module is not well."""
+    answers = [client.post("modules", name, "verify", body={"cables": not everyone}) for name in names]
+    _print({"modules": answers} if as_json else "\n".join(map(inspection_text, answers)))
+    return 0 if all(answer["well"] for answer in answers) else Exit.OPERATOR
 
 
 def _print_module(answer: Any, as_json: bool) -> None:

@@ -6,9 +6,24 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ucm_provision.wire import ApiChoice, AttachedView, ModuleDetail, ModuleView, OrderView, StatusView
+from ucm_provision.wire import (
+    ApiChoice,
+    AttachedView,
+    CampaignPlan,
+    CampaignView,
+    ChosenView,
+    InspectionAnswer,
+    ModuleDetail,
+    ModuleView,
+    OrderView,
+    ScanAnswer,
+    StatusView,
+    WifiView,
+)
 
 _GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
+_HEARD_HEADER = ("SSID", "SIGNAL", "CHANNEL", "SECURITY", "ACCESS POINT", "")
+_WIFI_HEADER = ("SSID", "PASSPHRASE", "HIDDEN", "ACCESS POINT")
 _ORDER_HEADER = ("ORDER", "WHAT", "NAME", "HARDWARE ID", "SLUG", "DEVICE", "STATE", "BY")
 _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
 
@@ -23,6 +38,12 @@ def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
         ("Wi-Fi", ", ".join(status["wifi"]) or "no network configured: modules keep theirs"),
         ("modules", _counts(modules)),
     ]
+    if status["box_wifi"]:
+        rows.append(("this box", f"on {status['box_wifi']}"))
+    if status["campaign"]:
+        rows.append(("campaign", f"{status['campaign']} is open: ucmctl wifi campaigns"))
+    elif status["outdated"]:
+        rows.append(("networks", f"{status['outdated']} modules hold others: ucmctl wifi change --dry-run"))
     if status["orders"].get("open"):
         rows.append(("orders", f"{status['orders']['open']} open: ucmctl orders"))
     if status["paused"]:
@@ -48,8 +69,8 @@ def list_text(modules: Sequence[ModuleView]) -> str:
     ]
     lines = _columns([_HEADER, *rows])
     for index, module in reversed(list(enumerate(modules, start=1))):
-        if module["hold"]:
-            lines.insert(index + 1, f"  {module['hold']['message']}")
+        if told := module["hold"] or module["trouble"]:
+            lines.insert(index + 1, f"  {told['message']}")
     return "\n".join(lines)
 
 
@@ -59,7 +80,9 @@ def state(module: ModuleView) -> str:
         return " ".join(filter(None, (module["activity"]["step"], module["activity"]["detail"])))
     if hold := module["hold"]:
         return {"retry_at": "tries again", "device_gone": "unplugged", "operator": "needs you"}[hold["waits"]]
-    return module["milestone"].lower()
+    if module["appears_later"]:
+        return "waiting to appear"
+    return f"{module['milestone'].lower()}, but not well" if module["trouble"] else module["milestone"].lower()
 
 
 def orders_text(orders: Sequence[OrderView]) -> str:
@@ -102,6 +125,7 @@ def show_text(detail: ModuleDetail) -> str:
         ("managed by", module["managed_by"]),
         ("generation", str(module["generation"] or "")),
         ("evidence", _evidence(module)),
+        ("trouble", module["trouble"]["message"] if module["trouble"] else ""),
     ]
     lines = [f"{name:<11}  {value}" for name, value in facts if value]
     lines += [f"LINK slave   {_attached(slave)}" for slave in module["attached"]]
@@ -128,6 +152,80 @@ def api_text(choice: ApiChoice) -> str:
     return "\n".join(lines)
 
 
+def plan_text(plan: CampaignPlan) -> str:
+    """What a campaign would do: to whom, who cannot be reached now, who is left out."""
+    only = f", each online on {plan['only']}" if plan["only"] else ""
+    head = f"{len(plan['members'])} modules would get {', '.join(plan['networks'])}{only}; nothing was changed."
+    now = [each for each in plan["members"] if not each["why"]]
+    later = [each for each in plan["members"] if each["why"]]
+    parts = [("reached now", now), ("not reached now", later), ("left out", plan["left_out"])]
+    return "\n".join([head, *(line for title, chosen in parts if chosen for line in _chosen(title, chosen))])
+
+
+def _chosen(title: str, chosen: Sequence[ChosenView]) -> list[str]:
+    rows = [(each["name"] or "-", each["hardware_id"], each["why"] or "") for each in chosen]
+    return ["", f"{title}: {len(chosen)}", *(f"  {line}" for line in _columns(rows))]
+
+
+def campaign_text(campaign: CampaignView) -> str:
+    """How far a campaign is, and what there is to know of each module that is not done."""
+    lines = [f"campaign {campaign['id']}: {progress_text(campaign)}"]
+    if campaign["reason"]:
+        lines.append(f"  {campaign['reason']}. ucmctl wifi resume goes on, ucmctl wifi abort ends it.")
+    open_members = [each for each in campaign["members"] if each["state"] != "done"]
+    rows = [(each["state"], each["name"] or "-", each["hardware_id"], each["message"] or "") for each in open_members]
+    return "\n".join([*lines, *(f"  {line}" for line in _columns(rows))])
+
+
+def progress_text(campaign: CampaignView) -> str:
+    """One line: what, in which state, and how many."""
+    counts = campaign["counts"]
+    total = sum(counts.values())
+    told = [f"{counts[name]} {name}" for name in ("running", "away", "pending", "failed") if counts.get(name)]
+    what = f"{campaign['kind']} to {', '.join(campaign['networks'])}"
+    return ", ".join([f"{what}: {campaign['state']}, {counts.get('done', 0)} of {total} done", *told])
+
+
+def wifi_text(wifi: WifiView) -> str:
+    """The networks, the preferred one first, and below them whose choice that is."""
+    rows = [
+        (each["ssid"], "none" if each["open"] else "set", "yes" if each["hidden"] else "no", each["bssid"] or "any")
+        for each in wifi["networks"]
+    ]
+    lines = _columns([_WIFI_HEADER, *rows]) if rows else ["No network: modules keep theirs."]
+    return "\n".join([*lines, "", _whose_networks(wifi)])
+
+
+def _whose_networks(wifi: WifiView) -> str:
+    if wifi["chosen_by"] == "configuration":
+        return "As the configuration says."
+    configured = ", ".join(wifi["configured"]) or "none"
+    return f"As operators chose. ucmctl wifi reset returns to those of the configuration: {configured}."
+
+
+def scan_text(answer: ScanAnswer) -> str:
+    """A line for each network that a module hears, and whether it is one of the site's."""
+    rows = [
+        (
+            each["ssid"] or "(hidden)",
+            f"{each['rssi_dbm']} dBm",
+            str(each["channel"]),
+            each["security"],
+            each["bssid"],
+            "the site's" if each["known"] else "",
+        )
+        for each in answer["networks"]
+    ]
+    return "\n".join(_columns([_HEARD_HEADER, *rows])) if rows else "It hears no network."
+
+
+def inspection_text(answer: InspectionAnswer) -> str:
+    """One line: the module, and whether it is well."""
+    module = answer["module"]
+    name = module["name"] or module["hardware_id"] or module["endpoint"]
+    return f"{name}: {answer['message'] or 'well'}"
+
+
 def _attached(slave: AttachedView) -> str:
     device = slave["device_id"] or "not added yet"
     return f"{slave['name']}  {slave['hardware_id']}  {slave['model']}  {device}"
@@ -147,6 +245,8 @@ def _evidence(module: ModuleView) -> str:
 
 def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
     table = list(rows)
+    if not table:
+        return []
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 

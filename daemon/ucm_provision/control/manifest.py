@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 from aiohttp import web
@@ -23,10 +23,14 @@ class _Import(msgspec.Struct, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class ManifestRoutes:
-    """``imported`` is called with the operator's name after every import, so that it takes effect at once."""
+# Takes the hardware ids of which an import brought another proof of possession, and the operator's name.
+Imported = Callable[[Collection[str], str], Awaitable[None]]
 
-    def __init__(self, expected: ExpectedModules, imported: Callable[[str], Awaitable[None]]) -> None:
+
+class ManifestRoutes:
+    """``imported`` is called after every import, so that it takes effect at once."""
+
+    def __init__(self, expected: ExpectedModules, imported: Imported) -> None:
         self._expected = expected
         self._imported = imported
 
@@ -41,6 +45,6 @@ class ManifestRoutes:
         asked = await json_request(request, _Import, _BODY_LARGEST)
         modules, problems = manifest.parse(asked.csv)
         if not problems and not asked.dry_run:
-            await self._expected.take_over(modules)
-            await self._imported(actor(request))
+            proofs = await self._expected.take_over(modules)
+            await self._imported(proofs, actor(request))
         return json_answer(ManifestAnswer(modules=len(modules), problems=[str(problem) for problem in problems]))

@@ -10,7 +10,11 @@ from aiohttp import web
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.wire import (
     ApiChoice,
+    CampaignAnswer,
+    CampaignList,
+    CampaignPlan,
     ErrorAnswer,
+    InspectionAnswer,
     ManifestAnswer,
     ManifestText,
     ModuleAnswer,
@@ -19,7 +23,9 @@ from ucm_provision.wire import (
     ModuleView,
     OrderAnswer,
     OrderList,
+    ScanAnswer,
     StatusView,
+    WifiView,
 )
 
 T = TypeVar("T")
@@ -32,8 +38,14 @@ Body = (
     | OrderList
     | OrderAnswer
     | ApiChoice
+    | CampaignAnswer
+    | CampaignList
+    | CampaignPlan
+    | InspectionAnswer
+    | ScanAnswer
     | ManifestText
     | ManifestAnswer
+    | WifiView
     | ErrorAnswer
 )
 

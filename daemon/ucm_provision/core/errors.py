@@ -86,11 +86,16 @@ class Code(StrEnum):
     TRIAL_ABORTED = "trial_aborted"
     TRIAL_LOST = "trial_lost"
     NOT_ONLINE = "not_online"
+    NOT_ON_NETWORK = "not_on_network"
+    NETWORK_DROPPED = "network_dropped"
     NOT_SEEN = "not_seen"
+    CONFIGURATION_LOST = "configuration_lost"
     # the daemon itself and its command line
     CONFIG_INVALID = "config_invalid"
     MANIFEST_INVALID = "manifest_invalid"
     TOKEN_MISSING = "token_missing"  # noqa: S105 -- the name of a failure
+    SECRETS_UNREADABLE = "secrets_unreadable"
+    SECRETS_NOT_KEPT = "secrets_not_kept"
     JOURNAL_TOO_NEW = "journal_too_new"
     JOURNAL_UNUSABLE = "journal_unusable"
     ALREADY_RUNNING = "already_running"
@@ -102,10 +107,17 @@ class Code(StrEnum):
     MODULE_AMBIGUOUS = "module_ambiguous"
     MODULE_AT_WORK = "module_at_work"
     MODULE_NOT_IDENTIFIED = "module_not_identified"
+    CAMPAIGN_UNKNOWN = "campaign_unknown"
+    CAMPAIGN_OPEN = "campaign_open"
+    CAMPAIGN_ENDED = "campaign_ended"
+    CAMPAIGN_POINTLESS = "campaign_pointless"
     ORDER_UNKNOWN = "order_unknown"
     ORDER_ENDED = "order_ended"
     ORDER_OPEN = "order_open"
     MANIFEST_REFUSED = "manifest_refused"
+    WIFI_INVALID = "wifi_invalid"
+    WIFI_UNKNOWN = "wifi_unknown"
+    WIFI_FULL = "wifi_full"
     REQUEST_INVALID = "request_invalid"
     INTERNAL = "internal"
 
@@ -381,9 +393,21 @@ FAILURES: dict[Code, Failure] = {
         "The module has its configuration but does not report that it is online. The detail is its own reason.",
         _TRIALS,
     ),
+    Code.NOT_ON_NETWORK: _operator(
+        "The module is online with its new configuration, but on another network than the campaign wants. Check that "
+        "the wanted network reaches it, then retry it."
+    ),
+    Code.NETWORK_DROPPED: _operator(
+        "The campaign wants a network that is no longer among the site's. The module was not touched. Add the network "
+        "again with ucmctl wifi add, or abort the campaign."
+    ),
     Code.NOT_SEEN: _operator(
         "The module reports that it is online, but neither the broker's witness nor the API has seen it. Nothing was "
         "rolled back. Check broker.witness, and that the module and this box use the same broker."
+    ),
+    Code.CONFIGURATION_LOST: _operator(
+        "The module no longer holds the configuration that this box gave it: it was reset, or another tool configured "
+        "it. Find out which, then provision it anew with ucmctl reprovision."
     ),
     Code.CONFIG_INVALID: Failure(_FATAL, 500, Exit.CONFIG, "The configuration is wrong. The daemon did not start."),
     Code.MANIFEST_INVALID: Failure(_FATAL, 500, Exit.CONFIG, "The manifest is wrong. The daemon did not start."),
@@ -393,6 +417,17 @@ FAILURES: dict[Code, Failure] = {
         Exit.CONFIG,
         "There is no token for the provisioning API. Put it into the file that api.token_file names, "
         "readable by the daemon only.",
+    ),
+    Code.SECRETS_UNREADABLE: Failure(
+        _FATAL,
+        500,
+        Exit.CONFIG,
+        "The sealed secrets in the state folder cannot be opened. The daemon did not start, and they were not touched. "
+        "Bring back the key that sealed them, or key and secrets together from a backup.",
+    ),
+    Code.SECRETS_NOT_KEPT: _retry(
+        "The sealed secrets in the state folder cannot be written. Nothing was changed. Check the disk and the rights "
+        "on state.dir."
     ),
     Code.JOURNAL_TOO_NEW: Failure(
         _FATAL,
@@ -458,6 +493,25 @@ FAILURES: dict[Code, Failure] = {
         Exit.FAILED,
         "Nobody knows yet whose endpoint this is, so there is nothing to provision anew. Retry it instead.",
     ),
+    Code.CAMPAIGN_UNKNOWN: Failure(
+        Disposition.REJECT,
+        404,
+        Exit.NOT_FOUND,
+        "No campaign of that number is known here. ucmctl wifi campaigns lists them.",
+    ),
+    Code.CAMPAIGN_OPEN: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "Another campaign is not done yet. Wait for it, or end it with ucmctl wifi abort.",
+    ),
+    Code.CAMPAIGN_ENDED: Failure(Disposition.REJECT, 409, Exit.FAILED, "The campaign has ended already."),
+    Code.CAMPAIGN_POINTLESS: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "There is nothing to change. Nothing was begun; ucmctl wifi change --dry-run says why of each module.",
+    ),
     Code.ORDER_UNKNOWN: Failure(Disposition.REJECT, 404, Exit.NOT_FOUND, "No order of that number is known here."),
     Code.ORDER_ENDED: Failure(
         Disposition.REJECT,
@@ -474,6 +528,24 @@ FAILURES: dict[Code, Failure] = {
     ),
     Code.MANIFEST_REFUSED: Failure(
         Disposition.REJECT, 400, Exit.FAILED, "The manifest has mistakes. Nothing was changed; every line stands above."
+    ),
+    Code.WIFI_INVALID: Failure(
+        Disposition.REJECT,
+        400,
+        Exit.USAGE,
+        "That is no Wi-Fi network that modules could join. Nothing was changed. The detail says what was expected.",
+    ),
+    Code.WIFI_UNKNOWN: Failure(
+        Disposition.REJECT,
+        404,
+        Exit.NOT_FOUND,
+        "No Wi-Fi network of that name is on the site's list. Upper and lower case count.",
+    ),
+    Code.WIFI_FULL: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "The site's list has three Wi-Fi networks, as many as a module takes. Drop one first: ucmctl wifi drop.",
     ),
     Code.REQUEST_INVALID: Failure(Disposition.REJECT, 400, Exit.USAGE, "The request is not one that the daemon knows."),
     Code.INTERNAL: _operator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ucm_provision.core.errors import Code
-from ucm_provision.core.model import Endpoint, Evidence, Product, ProvisionArguments
+from ucm_provision.core.model import Endpoint, Evidence, Product, ProvisionArguments, TimeSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,60 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How a module reaches the broker, but for its credentials."""
+
+    channel_id: str
+    mqtt_host: str
+    mqtt_port: int
+    time_source: TimeSource
+
+
+@dataclass(frozen=True, slots=True)
 class PushIntent:
-    """What is about to be written to a module. ``sha256`` names the bytes without telling them."""
+    """What is about to be written to a module. ``sha256`` names the bytes without telling them.
+
+    Attributes:
+        networks: The SSIDs in it, in order of preference; empty: the module keeps those that it has.
+        not_before, not_after: When its certificate is valid, in seconds since the epoch; None for a password.
+    """
 
     transaction: bytes
     sha256: bytes
     base_generation: int
+    networks: tuple[str, ...] = ()
+    not_before: float | None = None
+    not_after: float | None = None
+    reach: Reach | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a campaign wants of one module.
+
+    Attributes:
+        networks: The SSIDs that it is to hold, in order of preference.
+        only: The network that it must get online on, tried alone while on trial; empty: any of them.
+        prove: The network is proved with the module's present credentials first, before the API is asked.
+    """
+
+    campaign: str
+    networks: tuple[str, ...]
+    only: str = ""
+    prove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetBack:
+    """The module did not get online in its trial and returned to its old configuration by itself."""
+
+    code: Code
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compensating:
+    """It does not get online with its old configuration either: it gets fresh credentials, and keeps its networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +183,25 @@ class Adopted:
     generation: int
     owner: str
     origin: str = ""
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class LeftToAppear:
+    """The module has confirmed what it holds, and goes to its place. It is verified when somebody sees it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A look at a verified module found it well (no code), or not any more. Kept only where that has changed."""
+
+    code: Code | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +225,20 @@ class HoldCleared:
 
 @dataclass(frozen=True, slots=True)
 class ReprovisionAsked:
-    """An operator wants the module provisioned anew. Begins a session, or turns an unfinished one round."""
+    """The module is to be provisioned anew. Begins a session, or turns an unfinished one round.
+
+    ``task`` and what follows: of a campaign, which asks the API for just what was asked before. ``restores``: the
+    module has lost its configuration.
+    """
 
     endpoint: Endpoint
     identity: Identity
     by: str
+    task: Task | None = None
+    arguments: ProvisionArguments | None = None
+    reach: Reach | None = None
+    device_id: str = ""
+    restores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +270,10 @@ Event = (
     | Committed
     | Adopted
     | Verified
+    | SetBack
+    | Compensating
+    | LeftToAppear
+    | Inspected
     | Failed
     | HoldCleared
     | ReprovisionAsked
@@ -225,6 +300,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
         Committed,
         Adopted,
         Verified,
+        SetBack,
+        Compensating,
+        LeftToAppear,
+        Inspected,
         Failed,
         HoldCleared,
         ReprovisionAsked,

@@ -21,20 +21,26 @@ from ucm_provision.core.events import (
     Cancelled,
     Checked,
     Committed,
+    Compensating,
     DeviceAdded,
     Event,
     Failed,
     HoldCleared,
     Identified,
     Identity,
+    Inspected,
+    LeftToAppear,
     Moved,
     PushIntended,
     PushIntent,
+    Reach,
     ReprovisionAsked,
     Seen,
+    SetBack,
     SlaveAdded,
     SlaveArgumentsFixed,
     SlugSet,
+    Task,
     Verified,
     Warned,
 )
@@ -66,6 +72,9 @@ class Action(StrEnum):
     PUSH = "push"
     VERIFY = "verify"
     CONFIRM = "confirm"
+    PROVE = "prove"
+    RECOVER = "recover"
+    COMPENSATE = "compensate"
 
 
 class Waits(StrEnum):
@@ -114,6 +123,15 @@ class Session:
         renew: An operator wants the module provisioned anew, whatever it holds.
         approved: An operator said yes to it, whatever the site's policy.
         origin: The provisioning API that knows its device, by scheme, host and port.
+        networks: The SSIDs that the module holds, as far as known.
+        task: What a campaign wants of the module.
+        proved: The task's network has taken the module with its old credentials.
+        reach: How the module reached the broker before, but for its credentials.
+        setback: Why the module returned to its old configuration, until that is dealt with.
+        compensating: It gets fresh credentials with its old networks.
+        appears_later: It is configured on a bench, and is verified when somebody sees it at its place.
+        trouble: What the last look at the verified module found wrong, if anything.
+        restored_at: When its lost configuration was last to be restored, in seconds since the epoch.
     """
 
     id: str
@@ -142,10 +160,24 @@ class Session:
     slaves: tuple[Slave, ...] = ()
     approved: bool = False
     origin: str = ""
+    networks: tuple[str, ...] = ()
+    task: Task | None = None
+    proved: bool = False
+    reach: Reach | None = None
+    setback: SetBack | None = None
+    compensating: bool = False
+    appears_later: bool = False
+    trouble: Inspected | None = None
+    restored_at: float | None = None
 
     @property
     def hardware_id(self) -> str | None:
         return self.identity.hardware_id if self.identity else None
+
+    @property
+    def proves(self) -> bool:
+        """Whether a network is to be proved before anything else is done."""
+        return self.task is not None and self.task.prove and not self.proved and self.reach is not None
 
 
 # A module has one cable, perhaps two, and moves a few times while it is worked on.
@@ -158,6 +190,9 @@ _STILL_LISTED = 3.0
 _NOT_PUSHED = frozenset(
     code for code in Code if code.value.startswith("trial_") or code in (Code.MODULE_CONFLICT, Code.MODULE_REFUSED)
 )
+
+# What a campaign tries once with each module.
+_TRIED_ONCE = _NOT_PUSHED | {Code.NOT_ONLINE}
 
 # The API said no to what it was asked, and would do so for ever.
 _REFUSED_ARGUMENTS = frozenset({Code.API_REJECTED, Code.API_NOT_FOUND, Code.API_CONFLICT})
@@ -192,9 +227,8 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return replace(session, announced_id=hardware_id)
         case Approved():
             return replace(session, approved=True, hold=None)
-        case ReprovisionAsked(endpoint, identity):
-            anew = Session(id=session.id, endpoint=endpoint, seen_at=session.seen_at, updated_at=at)
-            return replace(anew, identity=identity, milestone=Milestone.IDENTIFIED, renew=True)
+        case ReprovisionAsked():
+            return _anew(session, event, at)
         case Absorbed(into):
             return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into)
         case Cancelled():
@@ -213,14 +247,28 @@ def _advance(session: Session, event: Event) -> Session:
         case Checked(warnings):
             return replace(session, warnings=warnings)
         case PushIntended(intent):
-            return replace(session, intent=intent)
+            return replace(session, intent=intent, reach=intent.reach or session.reach)
         case Committed(generation):
             return replace(session, generation=generation, milestone=Milestone.PUSHED)
         case Adopted():
             return _adopted(session, event)
         case Verified(evidence):
-            done = replace(session, evidence=evidence, milestone=Milestone.VERIFIED)
-            return replace(done, attempt=0, repeated=0, last_code=None)
+            return _verified(session, evidence)
+        case _:
+            return _afterwards(session, event)
+
+
+def _afterwards(session: Session, event: Event) -> Session:
+    """What follows when a push did not do, and when a verified module is looked at again."""
+    match event:
+        case SetBack():
+            return replace(_not_pushed(session), setback=event)
+        case Compensating():
+            return replace(session, compensating=True)
+        case LeftToAppear():
+            return replace(session, appears_later=True)
+        case Inspected(code):
+            return replace(session, trouble=event if code else None)
         case _:
             return _in_the_api(session, event)
 
@@ -251,7 +299,33 @@ def _slaves_after(slaves: tuple[Slave, ...], event: SlaveArgumentsFixed | SlaveA
 
 def _adopted(session: Session, event: Adopted) -> Session:
     session = replace(session, adopted=True, managed_by=event.owner, milestone=Milestone.PUSHED, origin=event.origin)
+    session = replace(session, networks=event.networks)
     return replace(session, device_id=event.device_id, slug=event.slug, generation=event.generation)
+
+
+def _anew(session: Session, event: ReprovisionAsked, at: float) -> Session:
+    anew = Session(id=session.id, endpoint=event.endpoint, seen_at=session.seen_at, updated_at=at)
+    anew = replace(anew, restored_at=at if event.restores else None)
+    asked = replace(anew, task=event.task, arguments=event.arguments, reach=event.reach, networks=session.networks)
+    return replace(
+        asked, identity=event.identity, device_id=event.device_id, milestone=Milestone.IDENTIFIED, renew=True
+    )
+
+
+def _verified(session: Session, evidence: Evidence) -> Session:
+    """A network that was to be proved is; otherwise the session has reached its end."""
+    networks = session.intent.networks if session.intent and session.intent.networks else session.networks
+    session = replace(session, networks=networks, attempt=0, repeated=0, last_code=None, appears_later=False)
+    if session.proves:
+        return replace(session, proved=True, milestone=Milestone.IDENTIFIED, intent=None, generation=None)
+    return replace(session, evidence=evidence, milestone=Milestone.VERIFIED)
+
+
+def _not_pushed(session: Session) -> Session:
+    """The module does not hold what was pushed."""
+    known = session.arguments is not None and session.device_id
+    milestone = Milestone.PROVISIONED if known else Milestone.IDENTIFIED
+    return replace(session, milestone=milestone, intent=None, generation=None, adopted=False, managed_by="")
 
 
 def _moved(session: Session, endpoint: Endpoint) -> Session:
@@ -269,9 +343,13 @@ def _failed(session: Session, event: Failed, at: float) -> Session:
     repeated = session.repeated + 1 if session.last_code is event.code else 1
     session = replace(session, attempt=attempt, repeated=repeated, last_code=event.code)
     session = _without_what_failed(session, event.code)
+    if session.setback and (event.code in _NOT_PUSHED or event.code is session.setback.code):
+        session = replace(session, setback=None, compensating=False)
     if failure.disposition is Disposition.REJECT:
         return replace(session, milestone=Milestone.REJECTED, hold=Hold(Waits.OPERATOR, event.code, event.detail, None))
     again = failure.disposition in (Disposition.RETRY, Disposition.PAUSE_ALL)
+    if session.task and event.code in _TRIED_ONCE:
+        again = False  # a campaign has many modules to try it with
     if again and (failure.tries is None or repeated < failure.tries):
         wait = _wait_after(event, attempt)
         return replace(session, hold=Hold(Waits.RETRY_AT, event.code, event.detail, at + wait))
@@ -294,9 +372,9 @@ def _without_what_failed(session: Session, code: Code) -> Session:
         return replace(session, milestone=Milestone.IDENTIFIED, device_id="", slug="", slaves=())
     if code not in _NOT_PUSHED:
         return session
-    known = session.arguments is not None and code is not Code.MODULE_CONFLICT
-    milestone = Milestone.PROVISIONED if known else Milestone.IDENTIFIED
-    session = replace(session, milestone=milestone, intent=None, generation=None, adopted=False, managed_by="")
+    session = _not_pushed(session)
+    if code is Code.MODULE_CONFLICT:
+        session = replace(session, milestone=Milestone.IDENTIFIED)
     return replace(session, renew=session.renew and code is not Code.MODULE_CONFLICT)
 
 
@@ -312,10 +390,23 @@ def next_action(session: Session, now: float) -> Action | None:
     """What the session does next, or None while it waits or when it has ended."""
     if session.hold and not _over(session.hold, now):
         return None
+    if session.appears_later:
+        return None
+    if session.setback:
+        return _after_setback(session)
+    if session.proves and session.milestone in (Milestone.IDENTIFIED, Milestone.PROVISIONED):
+        return Action.PROVE
     action = _ACTIONS.get(session.milestone)
     if action is Action.PUSH and session.arguments and session.arguments.kind not in WITH_CONFIG:
         return Action.CONFIRM
     return action
+
+
+def _after_setback(session: Session) -> Action:
+    """The module is to be online again, if need be with fresh credentials, before anything else is decided."""
+    if not session.compensating:
+        return Action.RECOVER
+    return Action.VERIFY if session.milestone is Milestone.PUSHED else Action.COMPENSATE
 
 
 def _over(hold: Hold, now: float) -> bool:

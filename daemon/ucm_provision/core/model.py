@@ -206,6 +206,17 @@ class LinkState:
 
 
 @dataclass(frozen=True, slots=True)
+class HeardNetwork:
+    """A Wi-Fi network that a module hears. ``ssid``: empty where it hides its name; ``bssid``: 6 bytes."""
+
+    ssid: str
+    bssid: bytes
+    channel: int
+    rssi_dbm: int
+    security: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProofOfPossession:
     """The secret on a module's label, and the user name that its verifier was made with."""
 
@@ -234,11 +245,21 @@ class PasswordCredentials:
 
 @dataclass(frozen=True, slots=True)
 class TlsCredentials:
-    """DER throughout. ``private_key`` is PKCS#8, ``ca_chain`` the only trust anchors for the broker."""
+    """DER throughout. ``private_key`` is PKCS#8, ``ca_chain`` the only trust anchors for the broker.
+
+    ``not_before``, ``not_after``: when the certificate is valid, in seconds since the epoch.
+    """
 
     private_key: Secret[bytes]
     certificate: bytes
     ca_chain: tuple[bytes, ...]
+    not_before: float | None = None
+    not_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepCredentials:
+    """The module keeps those of its active configuration; they never leave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +277,7 @@ class Connection:
     channel_id: str
     mqtt_host: str
     mqtt_port: int
-    credentials: PasswordCredentials | TlsCredentials
+    credentials: PasswordCredentials | TlsCredentials | KeepCredentials
     time_source: TimeSource
 
 
@@ -325,11 +346,12 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class WifiNetwork:
-    """A network to join. An open network has an empty passphrase."""
+    """A network to join. An open network has an empty passphrase. ``bssid``: the one access point, 6 bytes, or any."""
 
     ssid: str
     passphrase: Secret[str] = field(default_factory=lambda: Secret(""))
     hidden: bool = False
+    bssid: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
@@ -76,6 +77,20 @@ class ExpectedModule:
     blueprint: str = ""
 
 
+class WifiProfiles(Protocol):
+    """The site's networks in order of preference, three at most. They change while the daemon runs."""
+
+    @property
+    def networks(self) -> tuple[WifiNetwork, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedProfiles:
+    """Networks that never change."""
+
+    networks: tuple[WifiNetwork, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SitePlan:
     """What this box does with the modules of its site.
@@ -85,19 +100,25 @@ class SitePlan:
         site_id: The API's site; None: the API's only one.
         site_pop: The proof of possession of modules that the manifest does not list.
         trial_s: How long a module may try its new configuration, in seconds.
+        verify_later: This is a staging bench, without the network that modules are configured for. Cables only.
         lan_site_pop: The site's proof of possession may be tried on the LAN too.
     """
 
     box_id: str
     site_id: str | None = None
     protocol: MqttProtocol = MqttProtocol.MQTTS
-    wifi: tuple[WifiNetwork, ...] = ()
+    profiles: WifiProfiles = FixedProfiles()
     trial_s: int = policy.TRIAL_DEFAULT
     site_pop: ProofOfPossession | None = None
+    verify_later: bool = False
     lan_site_pop: bool = False
     usb: UsbPolicy = UsbPolicy.AUTO
     lan: LanPolicy = LanPolicy.LISTED
     expected: Mapping[str, ExpectedModule] = field(default_factory=dict)
+
+    @property
+    def wifi(self) -> tuple[WifiNetwork, ...]:
+        return self.profiles.networks
 
     def pop_for(self, announced_id: str | None, carrier: Carrier) -> ProofOfPossession | None:
         """The proof of possession to try, first from the manifest, then the site's own (on cables, unless told)."""

@@ -53,11 +53,18 @@ SRP_AT_ONCE = 4
 RESERVE_SECONDS = 120
 # Beyond the trial the reservation must still hold while the module rolls back and is read again.
 RESERVE_BEYOND_TRIAL = 60
+# All channels take an ESP32 some three seconds; other work of its radio makes that longer.
+SCAN_POLL = 1.0
+SCAN_POLLS = 15
+NETWORKS_HEARD_MOST = 16
 CONFIGURATION_LARGEST = 16 * 1024
 WIFI_NETWORKS_LARGEST = 3
 TRIAL_SHORTEST = 30
 TRIAL_LONGEST = 900
 TRIAL_DEFAULT = 120
+# Back on its old configuration a module is online again within this, or it needs fresh credentials: an API may
+# have revoked the old ones at once.
+RECOVERY_PATIENCE = 60.0
 # How often the module is asked how far it got. A poll costs it one AES block or two.
 STATE_POLL = 0.5
 # After a trial's end the module needs a moment to roll back and say so.
@@ -105,6 +112,8 @@ FEED_QUEUE = 1024
 FEED_HEARTBEAT = 15.0
 CONTROL_BODY_LARGEST = 4096
 POP_LONGEST = 128
+# Of modules that operators read the label of; several times what one box looks after.
+TYPED_PROOFS_KEPT = 4096
 # Some thousand lines; a site has some hundred modules.
 MANIFEST_LARGEST = 1024 * 1024
 MANIFEST_PROBLEMS_TOLD = 20
@@ -113,6 +122,17 @@ ORDERS_AT_ONCE = 4
 ORDER_ANSWER_WAIT = 20.0
 # What ended is kept so that an operator can look it up; more of it than this helps nobody.
 ORDERS_KEPT = 1000
+# How often verified modules are thought of; also between two looks at one that announces itself as new.
+UPKEEP_EVERY = 60.0
+# A lost configuration is restored once in this time by itself.
+RESTORE_ONCE_IN = 3600.0
+# How often the API is asked whether a module that was configured on a bench has appeared.
+APPEARING_EVERY = 60.0
+# How soon a campaign takes note of what has become of its members.
+CAMPAIGN_EVERY = 0.5
+# How long a trial lasts at least while many modules share a broker (hardware/link/SPEC.md, section 7).
+TRIAL_AMONG_MANY = 300
+CAMPAIGN_WAVE_LARGEST = 100
 PAUSE_ALL_SECONDS = 60.0
 # An API that is away is asked for again by one module alone, less and less often; then all go on.
 OUTAGE_PROBE_FIRST = 5.0
@@ -152,6 +172,32 @@ MDNS_ASK_DEADLINE = 3.0
 MDNS_ASK_TRIES = 3
 # Names that are looked at in one turn of the event loop, 30 us each.
 MDNS_READ_AT_ONCE = 32
+
+# ---- the box's own Wi-Fi (NetworkManager over D-Bus) ----------------------------------------------
+
+# Of one machine: what takes longer is not coming.
+BUS_CALL_DEADLINE = 5.0
+BUS_RECONNECT_FIRST = 1.0
+BUS_RECONNECT_LAST = 60.0
+# Roaming, a short loss of the signal and a restart of NetworkManager are over by then.
+BOX_NETWORK_SETTLE = 10.0
+# A new connection is some thirty signals within a second; one look is enough for them.
+BOX_NETWORK_PAUSE = 0.5
+# Signals make this superfluous but for what they do not tell, such as the name of a hidden network.
+BOX_NETWORK_EVERY = 60.0
+# Containers and virtual machines have some, too.
+BOX_CONNECTIONS = 64
+
+# ---- maintenance ---------------------------------------------------------------------------------
+
+ROTATE_AT_ONCE_DEFAULT = 20
+# Some thousand modules a site, all of which a window of two hours has time for.
+ROTATE_AT_ONCE_LARGEST = 1000
+# NTP steps a clock only when it is far off; ends of certificates and windows do not depend on less than this.
+CLOCK_JUMP = 30.0
+# A box without a battery for its clock has got its time, and has seen it corrected, by then.
+CLOCK_JUMP_REMEMBERED = 15 * 60.0
+CLOCK_OFFSETS_KEPT = 256
 
 # ---- retries -------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from ucm_provision.core.model import (
     Connection,
     Device,
     Endpoint,
+    HeardNetwork,
     LinkState,
     ModuleConfiguration,
     ModuleInfo,
@@ -62,12 +63,18 @@ class DeviceLink(Protocol):
     async def chunk(self, transaction: bytes, payload: bytes, offset: int) -> int:
         """Sends the next piece of ``payload`` from ``offset``; returns the module's next offset."""
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
-        """Puts the staged configuration on trial, confirmed by the module itself once online.
+    async def commit(
+        self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "", by_host: bool = False
+    ) -> int:
+        """Puts the staged configuration on trial, confirmed by the module itself once online, or ``by_host``.
 
+        ``ssid``: the network of the configuration that is tried alone while on trial; empty: all of them.
         ``now_unix_ms`` sets a clock that was never set; 0 when this box's own clock is not to be
         trusted. Returns the new generation.
         """
+
+    async def confirm(self, generation: int) -> None:
+        """The module keeps the configuration that is on trial, whether it gets online with it or not. Idempotent."""
 
     async def abort(self, transaction: bytes) -> None: ...
 
@@ -75,6 +82,9 @@ class DeviceLink(Protocol):
 
     async def identify(self, seconds: int) -> None:
         """Makes the module blink, 1 to 60 s."""
+
+    async def scan(self) -> tuple[HeardNetwork, ...]:
+        """The Wi-Fi networks that the module hears, the strongest first; takes some seconds."""
 
 
 class DeviceLinks(Protocol):
@@ -145,6 +155,17 @@ class Clock(Protocol):
         """Whether the wall clock may be handed to a module."""
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class BoxNetwork(Protocol):
+    """Tells which Wi-Fi network this box itself is on."""
+
+    async def watch(self, changed: Callable[[str | None], Awaitable[None]]) -> None:
+        """For ever: calls ``changed`` with the SSID of the box's Wi-Fi connection, None when it has none.
+
+        First with what there is, as soon as that can be told (never, where nobody manages the network), then
+        with each change that has lasted for a settle time. One call at a time; what it raises ends the watch.
+        """
 
 
 class EndpointCalls(Protocol):

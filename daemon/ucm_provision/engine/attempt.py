@@ -10,7 +10,7 @@ from ucm_provision.core import policy
 from ucm_provision.core.errors import UcmError
 from ucm_provision.core.events import Event
 from ucm_provision.core.machine import Session
-from ucm_provision.core.model import Arrival, Connection, Device, ModuleInfo
+from ucm_provision.core.model import Arrival, Carrier, Connection, Device, ModuleInfo
 from ucm_provision.core.plan import SitePlan
 from ucm_provision.core.ports import BrokerCheck, Clock, DeviceLink, DeviceLinks, ProvisioningApi, Witness
 from ucm_provision.engine.locks import ModuleLock
@@ -98,6 +98,11 @@ class Attempt:
 
     def show(self, step: Step, detail: str = "") -> None:
         self.record.busy(self.session.id, step, detail)
+
+    @property
+    def is_on_bench(self) -> bool:
+        """Whether the module is configured here for a network that is elsewhere."""
+        return self.site.plan.verify_later and self.session.endpoint.carrier is Carrier.SERIAL
 
     def give_way_to_cable(self) -> None:
         """Ends a conversation over the LAN, by GiveWay, if a cable to the module waits. Not once it is written to."""

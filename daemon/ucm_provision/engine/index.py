@@ -16,6 +16,7 @@ class SessionIndex:
         self._at: dict[str, str] = {}
         self._of: dict[str, str] = {}
         self._origin_of: dict[str, str] = {}
+        self._tasked: dict[str, dict[str, str]] = {}
         self._claiming: dict[str, dict[str, None]] = {}
         for session in sessions:
             self.put(session)
@@ -29,6 +30,8 @@ class SessionIndex:
             self._at[key] = session.absorbed_into or session.id
         if session.hardware_id and not session.absorbed_into:
             self._of[session.hardware_id] = session.id
+            if session.task:
+                self._tasked.setdefault(session.task.campaign, {})[session.hardware_id] = session.id
             if session.origin:
                 self._origin_of[session.hardware_id] = session.origin
 
@@ -63,6 +66,15 @@ class SessionIndex:
     def latest_of(self, hardware_id: str) -> Session | None:
         """A module's latest session."""
         return self._sessions.get(self._of.get(hardware_id, ""))
+
+    def for_campaign(self, campaign_id: str) -> dict[str, Session]:
+        """The sessions with a task of the campaign, by hardware id."""
+        found = ((hw, self._sessions[each]) for hw, each in self._tasked.get(campaign_id, {}).items())
+        return {hw: session for hw, session in found if session.task and session.task.campaign == campaign_id}
+
+    def latest(self) -> list[Session]:
+        """The latest session of every module that has proved who it is."""
+        return [self._sessions[session_id] for session_id in self._of.values()]
 
     def origin_of(self, hardware_id: str) -> str:
         return self._origin_of.get(hardware_id, "")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Approved, HoldCleared, ReprovisionAsked
 from ucm_provision.core.machine import Session, Waits
-from ucm_provision.core.model import ProofOfPossession
+from ucm_provision.core.model import HeardNetwork, ProofOfPossession
+from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.supervisor import Supervisor
@@ -39,7 +41,8 @@ class Operator:
         """The module may be provisioned, with the proof of possession from its label if one is given."""
         session = self._idle(session_id)
         if proof is not None:
-            self._proofs.learn(session, proof)
+            await self._proofs.learn(session, proof)
+            session = self._idle(session_id)  # it may have gone on while the proof was written
         if self._record.find(session_id) is None:
             await self._record.admit(session, by)
         elif not session.milestone.ended:
@@ -50,8 +53,27 @@ class Operator:
         """Makes the module blink, 1 to 60 s.
 
         Raises:
+            UcmError: as :meth:`_meeting`; module_refused by a module that has no lamp.
+        """
+        async with self._meeting(session_id) as link:
+            await link.identify(seconds)
+
+    async def scan(self, session_id: str) -> tuple[HeardNetwork, ...]:
+        """The Wi-Fi networks that the module hears, the strongest first; takes some seconds.
+
+        Raises:
+            UcmError: as :meth:`_meeting`; module_refused by a module that cannot scan.
+        """
+        async with self._meeting(session_id) as link:
+            return await link.scan()
+
+    @asynccontextmanager
+    async def _meeting(self, session_id: str) -> AsyncIterator[DeviceLink]:
+        """A conversation with the module in which nothing is changed.
+
+        Raises:
             UcmError: module_at_work; approval_needed for one on the LAN that nobody has approved; device_gone;
-                module_refused by a module that has no lamp; or whatever the link fails with.
+                or whatever the link fails with.
         """
         session = self._idle(session_id)
         if self._record.find(session_id) is None:
@@ -59,7 +81,8 @@ class Operator:
         where = self._record.where(session)
         if where is None:
             raise UcmError(Code.DEVICE_GONE, session.endpoint.address)
-        await self._supervisor.blink(replace(session, endpoint=where), seconds)
+        async with self._supervisor.meet(session, where) as (link, _):
+            yield link
 
     async def manifest_imported(self, by: str) -> None:
         """Lets those go on that waited for what a manifest may say."""

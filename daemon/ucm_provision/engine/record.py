@@ -172,6 +172,14 @@ class Record:
         """The provisioning API that was last known to have the module's device, or nothing."""
         return self._index.origin_of(hardware_id)
 
+    def latest(self) -> list[Session]:
+        """The latest session of every module that has proved who it is."""
+        return self._index.latest()
+
+    def for_campaign(self, campaign_id: str) -> dict[str, Session]:
+        """The sessions with a task of the campaign, by hardware id."""
+        return self._index.for_campaign(campaign_id)
+
     def latest_at(self, key: str) -> Session | None:
         """The session that last had to do with an endpoint, even if its module was met elsewhere since."""
         return self._index.latest_at(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import SystemRandom
 
@@ -12,17 +12,20 @@ import structlog
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, Disposition, UcmError
-from ucm_provision.core.events import Absorbed, Announced, Failed, Moved
-from ucm_provision.core.machine import Session, next_action
+from ucm_provision.core.events import Absorbed, Announced, Failed, Moved, SetBack
+from ucm_provision.core.machine import Action, Milestone, Session, next_action
 from ucm_provision.core.model import Carrier, ModuleInfo
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.attempt import Attempt, ReservedModule, Site, Work
 from ucm_provision.engine.locks import GiveWay, ModuleLock
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
+from ucm_provision.engine.recover import is_set_back
 from ucm_provision.engine.steps import STEPS, identify
 
 log = structlog.get_logger()
+
+Step = Callable[[Attempt], Awaitable[None]]
 
 # After these the credentials in memory may still be pushed; after any other failure they are dropped.
 _RESUMABLE = frozenset(
@@ -84,11 +87,12 @@ class SessionRunner:
         await self._fail(session_id, failure)
         return failure
 
-    async def blink(self, session: Session, seconds: int) -> None:
-        """Makes the module at the session's endpoint show itself, 1 to 60 s. Nothing of it is journalled."""
+    @asynccontextmanager
+    async def meet(self, session: Session) -> AsyncIterator[tuple[DeviceLink, ModuleInfo]]:
+        """A conversation with the module at the session's endpoint in which nothing is journalled."""
         with self._claim(session.id):
-            async with self._met(session) as (link, _):
-                await link.identify(seconds)
+            async with self._met(session) as (link, info):
+                yield link, info
 
     async def _converse(self, session_id: str) -> UcmError | None:
         session = self._record.session(session_id)
@@ -106,7 +110,7 @@ class SessionRunner:
         async with self._site.links.dial(session.endpoint, self._proofs.lookup(session)) as link:
             info = await link.info()
             self._check_identity(session, info)
-            self._proofs.proved(session, info.hardware_id)
+            await self._proofs.proved(session, info.hardware_id)
             # One module has one lock: what its last conversation ended with is journalled before the next begins.
             async with self._locks[info.hardware_id].held(session.endpoint.carrier):
                 yield link, await link.info()  # again: another conversation may have changed what the module holds
@@ -164,10 +168,10 @@ class SessionRunner:
         )
 
     async def _steps(self, attempt: Attempt) -> None:
-        await identify(attempt)  # on every link anew: nothing is done to a module that was not asked who it is
+        await self._step(attempt, identify)  # on every link anew: nothing is done to one that was not asked who it is
         while action := next_action(attempt.session, self._site.clock.now()):
             started = time.monotonic()
-            await STEPS[action](attempt)
+            await self._step(attempt, STEPS[action])
             log.info(
                 "step done",
                 UCM_SESSION=attempt.session.id,
@@ -176,6 +180,18 @@ class SessionRunner:
                 milestone=attempt.session.milestone.value,
                 seconds=round(time.monotonic() - started, 3),
             )
+            if action is Action.VERIFY and attempt.session.milestone is Milestone.IDENTIFIED:
+                return  # a network was proved; the module is met afresh for the rest
+
+    async def _step(self, attempt: Attempt, step: Step) -> None:
+        """A trial that failed on top of another configuration is journalled, and recovered from by further steps."""
+        try:
+            await step(attempt)
+        except UcmError as error:
+            if not is_set_back(attempt.session, error):
+                raise
+            log.warning(str(error), UCM_SESSION=attempt.session.id, UCM_HWID=attempt.hardware_id)
+            await attempt.note(SetBack(error.code, error.detail))
 
     async def _fail(self, session_id: str, error: UcmError) -> None:
         if self._record.session(session_id).milestone.ended:

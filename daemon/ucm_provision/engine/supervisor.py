@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code
 from ucm_provision.core.events import Cancelled, Failed, HoldCleared, Moved
 from ucm_provision.core.machine import Milestone, Session, Waits, next_action
-from ucm_provision.core.model import Carrier, Endpoint, Sighting, lan_key
+from ucm_provision.core.model import Carrier, Endpoint, ModuleInfo, Sighting, lan_key
 from ucm_provision.core.plan import SitePlan
-from ucm_provision.core.ports import Clock
+from ucm_provision.core.ports import Clock, DeviceLink
 from ucm_provision.engine.due import DueSessions
 from ucm_provision.engine.gate import OUTAGES, ApiGate, Pause
 from ucm_provision.engine.record import Record
@@ -67,10 +70,12 @@ class Supervisor:
         """Whether a conversation about the session is under way."""
         return session.id in self._running or self._runner.works_on(session.id)
 
-    async def blink(self, session: Session, seconds: int) -> None:
-        """Makes the module at the session's endpoint show itself. Raises what the link fails with."""
+    @asynccontextmanager
+    async def meet(self, session: Session, where: Endpoint) -> AsyncIterator[tuple[DeviceLink, ModuleInfo]]:
+        """A conversation with a session's module where it is now, beside the session. Raises as the link does."""
         try:
-            await self._runner.blink(session, seconds)
+            async with self._runner.meet(replace(session, endpoint=where)) as (link, info):
+                yield link, info
         finally:
             self.nudge()
 
@@ -143,6 +148,8 @@ class Supervisor:
         return None
 
     async def _match_presence(self, session: Session) -> None:
+        if session.appears_later:
+            return  # it goes to its place: that its cable is gone is no news
         hold, endpoint = session.hold, session.endpoint
         gone = hold is not None and hold.waits is Waits.DEVICE_GONE
         if endpoint.key in self._record.present:

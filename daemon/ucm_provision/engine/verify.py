@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Verified
+from ucm_provision.core.events import LeftToAppear, Verified
+from ucm_provision.core.machine import Session
 from ucm_provision.core.model import Arrival, Device, Evidence, LinkState, Phase, Reason, Source
 from ucm_provision.engine.attempt import Attempt
 from ucm_provision.engine.trial import failed_trial, trial_failure
@@ -47,13 +48,27 @@ async def verify(attempt: Attempt) -> None:
         UcmError: ``trial_…`` when the module fell back, ``not_online``, ``not_seen``.
     """
     attempt.show("verify")
+    if attempt.is_on_bench and not attempt.session.adopted:
+        await _leave_to_appear(attempt)
+        return
     arrivals = await attempt.watch()
     sight = await _seen_while_away(attempt, arrivals)
     state = await _until_online(attempt)
     reported_at = attempt.site.clock.now()
     attempt.show("verify", "online, waiting to be seen at the broker")
     sight = sight or await _until_seen(attempt, arrivals, reported_at)
+    if setback := attempt.session.setback:
+        raise UcmError(setback.code, f"{setback.detail}; it has its old network, and fresh credentials".lstrip("; "))
     await attempt.note(Verified(_evidence(state, reported_at, sight)))
+
+
+async def _leave_to_appear(attempt: Attempt) -> None:
+    """On a staging bench nobody can see the module online: it keeps what it was given, and is let go."""
+    generation = attempt.session.generation
+    assert generation is not None, "pushed before it is let go"
+    await attempt.reserved.keep()
+    await attempt.link.confirm(generation)
+    await attempt.note(LeftToAppear())
 
 
 async def _until_online(attempt: Attempt) -> LinkState:
@@ -62,10 +77,11 @@ async def _until_online(attempt: Attempt) -> LinkState:
     deadline = clock.monotonic() + attempt.site.plan.trial_s + policy.TRIAL_GRACE
     misses = 0
     while True:
-        state = await _report(attempt)
+        state = await report(attempt)
         if state and session.intent and failed_trial(state, session.intent.transaction):
             raise trial_failure(state, session.intent.transaction)
         if state and state.generation == session.generation and state.phase is Phase.ONLINE:
+            _demand_network(session, state)
             return state
         misses = misses + 1 if state is None else 0
         attempt.show("verify", _progress(state, session.generation))
@@ -74,7 +90,13 @@ async def _until_online(attempt: Attempt) -> LinkState:
         await clock.sleep(policy.lan_backoff(misses) if misses else policy.STATE_POLL)
 
 
-async def _report(attempt: Attempt) -> LinkState | None:
+def _demand_network(session: Session, state: LinkState) -> None:
+    wanted = session.task.only if session.task and not session.setback else ""
+    if wanted not in ("", state.ssid):
+        raise UcmError(Code.NOT_ON_NETWORK, f'on "{state.ssid}", wanted "{wanted}"')
+
+
+async def report(attempt: Attempt) -> LinkState | None:
     """The module's own report, or None while a module on the LAN is not to be met."""
     try:
         return await attempt.link.state()

@@ -12,24 +12,37 @@ from ucm_provision.core.events import (
     Cancelled,
     Checked,
     Committed,
+    Compensating,
     DeviceAdded,
     Event,
     Failed,
     HoldCleared,
     Identified,
+    Inspected,
+    LeftToAppear,
     Moved,
     PushIntended,
     ReprovisionAsked,
     Seen,
+    SetBack,
     SlaveAdded,
     SlaveArgumentsFixed,
     SlugSet,
+    Task,
     Verified,
     Warned,
 )
 from ucm_provision.core.machine import Hold, Session, Slave
-from ucm_provision.core.model import Endpoint, Evidence, ProvisionArguments
-from ucm_provision.wire import ActivityView, AttachedView, EvidenceView, HoldView, ModuleView, TimelineEntry
+from ucm_provision.core.model import Endpoint, Evidence, Phase, ProvisionArguments
+from ucm_provision.wire import (
+    ActivityView,
+    AttachedView,
+    EvidenceView,
+    HoldView,
+    ModuleView,
+    TimelineEntry,
+    TroubleView,
+)
 
 
 def module_view(session: Session, *, where: Endpoint | None, activity: ActivityView | None) -> ModuleView:
@@ -57,6 +70,8 @@ def module_view(session: Session, *, where: Endpoint | None, activity: ActivityV
         hold=_hold_view(session.hold) if session.hold and not activity else None,
         activity=activity,
         evidence=_evidence_view(session.evidence) if session.evidence else None,
+        appears_later=session.appears_later,
+        trouble=_trouble_view(session.trouble) if session.trouble and session.trouble.code else None,
         attempt=session.attempt,
         announced_id=session.announced_id or None,
         attached=[_attached_view(slave) for slave in session.slaves],
@@ -69,6 +84,11 @@ def _hold_view(hold: Hold) -> HoldView:
     return HoldView(
         waits=hold.waits.value, code=hold.code.value, message=explain(hold.code, hold.detail), until=hold.until
     )
+
+
+def _trouble_view(trouble: Inspected) -> TroubleView:
+    assert trouble.code is not None, "no trouble without one"
+    return TroubleView(code=trouble.code.value, message=explain(trouble.code, trouble.detail))
 
 
 def _attached_view(slave: Slave) -> AttachedView:
@@ -107,16 +127,33 @@ def describe(event: Event) -> str:
             return f"Found again at {endpoint.address}."
         case Announced(hardware_id):
             return f"It says that it is {hardware_id}; that is not proved yet."
-        case Approved(by):
-            return f"{by} approved it."
         case Absorbed(into):
             return f"It is the module of session {into}, which goes on here."
         case Failed(code, detail):
             return explain(code, detail)
+        case SetBack(code, detail):
+            return f"Back on its old configuration. {explain(code, detail)}"
+        case LeftToAppear():
+            return "Configured, and free to go to its place; verified when it is seen there."
+        case Inspected(code, detail):
+            return f"No longer well. {explain(code, detail)}" if code else "A look at it found it well again."
+        case Compensating():
+            return "Not online with its old configuration either: it gets fresh credentials and keeps its networks."
+        case _:
+            return _describe_order(event)
+
+
+def _describe_order(event: Event) -> str:
+    """What somebody wanted."""
+    match event:
+        case Approved(by):
+            return f"{by} approved it."
         case HoldCleared(why):
             return f"Goes on: {why}."
-        case ReprovisionAsked(_, _, by):
+        case ReprovisionAsked(by=by, task=None):
             return f"Provisioned anew, as {by} asked."
+        case ReprovisionAsked(by=by, task=Task() as task):
+            return f"Provisioned anew for {', '.join(task.networks)}, as campaign {task.campaign} of {by} wants."
         case Cancelled(why):
             return f"Ended: {why}."
         case _:
@@ -135,7 +172,7 @@ def _describe_progress(event: Event) -> str:
             return f"Pushing the configuration onto generation {intent.base_generation}."
         case Committed(generation):
             return f"The module holds the configuration as generation {generation}."
-        case Adopted(device_id, slug, generation, owner, _):
+        case Adopted(device_id, slug, generation, owner):
             return f"Already configured (generation {generation}, by {owner}) as device {device_id} ({slug})."
         case Verified(evidence):
             return _verified(evidence)
@@ -145,7 +182,7 @@ def _describe_progress(event: Event) -> str:
 
 def _describe_in_the_api(event: Event) -> str:
     match event:
-        case DeviceAdded(device_id, slug, _):
+        case DeviceAdded(device_id, slug):
             return f"Device {device_id}{f' ({slug})' if slug else ''} in the provisioning API."
         case SlaveArgumentsFixed(arguments, model):
             return f"The LINK slave {model} {arguments.hardware_id} will be {_as_asked(arguments)}."
@@ -164,6 +201,11 @@ def _as_asked(arguments: ProvisionArguments) -> str:
 
 
 def _verified(evidence: Evidence) -> str:
+    if evidence.reported_phase is Phase.IDLE and evidence.generation:
+        return (
+            f"Verified at generation {evidence.generation}: the {evidence.seen_by.value} saw {evidence.seen_what}; "
+            "its own report could not be asked."
+        )
     if not evidence.generation:
         return f"Verified: the {evidence.seen_by.value} has {evidence.seen_what}."
     return (

@@ -10,14 +10,16 @@ import hashlib
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import msgspec
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.maintenance import Window, parse_duration, parse_window
 from ucm_provision.core.model import (
     MqttProtocol,
     ProofOfPossession,
@@ -27,16 +29,22 @@ from ucm_provision.core.model import (
 )
 from ucm_provision.core.plan import LanPolicy, UsbPolicy
 from ucm_provision.core.secret import Secret
+from ucm_provision.core.text import one_line
+from ucm_provision.core.wifi import check_passphrase, check_ssid, parse_bssid
 from ucm_provision.host.toml_lines import line_of, parse_path
+
+T = TypeVar("T")
+Parsed = TypeVar("Parsed")
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Host = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
-# IEEE 802.11: an SSID has 1 to 32 bytes; WPA2: a passphrase has 8 to 63 ASCII characters.
 Ssid = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
-_PASSPHRASE_LENGTHS = range(8, 64)
-_SSID_BYTES = 32
+# As systemd.exec(5) has it: a name that is a file's, and not one that leads elsewhere.
+Credential = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,254})?\Z")]
+_VALUE_SHOWN = 40
 BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
 TrialSeconds = Annotated[int, msgspec.Meta(ge=policy.TRIAL_SHORTEST, le=policy.TRIAL_LONGEST)]
+RotateAtOnce = Annotated[int, msgspec.Meta(ge=1, le=policy.ROTATE_AT_ONCE_LARGEST)]
 Networks = Annotated[list["WifiSection"], msgspec.Meta(max_length=policy.WIFI_NETWORKS_LARGEST)]
 
 
@@ -84,7 +92,9 @@ class LinkSection(_Section, frozen=True):
 class WifiSection(_Section, frozen=True):
     ssid: Ssid
     passphrase_file: str = ""
+    passphrase_credential: Credential = ""
     hidden: bool = False
+    bssid: str = ""
 
 
 class PolicySection(_Section, frozen=True):
@@ -93,6 +103,12 @@ class PolicySection(_Section, frozen=True):
     usb: UsbPolicy = UsbPolicy.AUTO
     lan: LanPolicy = LanPolicy.LISTED
     trial_s: TrialSeconds = policy.TRIAL_DEFAULT
+    verify: Literal["now", "later"] = "now"
+    wifi_follow: Literal["propose", "auto"] = "propose"
+    maintenance: str = "02:00-04:00"
+    rotate_before: str = "30d"
+    rotate_at_once: RotateAtOnce = policy.ROTATE_AT_ONCE_DEFAULT
+    verify_every: str = ""
 
 
 class TimeSyncSection(_Section, frozen=True):
@@ -113,6 +129,7 @@ class ControlSection(_Section, frozen=True):
 
 class StateSection(_Section, frozen=True):
     dir: str = "/var/lib/ucm-provision"
+    key_file: str = ""
 
 
 class LogSection(_Section, frozen=True):
@@ -183,32 +200,81 @@ class Configuration:
         """
         if self.values.api.token_file:
             return self.file(self.values.api.token_file)
-        if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
-            return Path(credentials, "api-token")
+        if credential := _credential("api-token"):
+            return credential
         raise UcmError(Code.TOKEN_MISSING, f"{self.path} has no api.token_file")
+
+    def key_file(self) -> Path | None:
+        """The key of the sealed secrets: as configured, else the service's credential, if it has that one."""
+        if self.values.state.key_file:
+            return self.file(self.values.state.key_file)
+        credential = _credential("journal-key")
+        return credential if credential and credential.exists() else None
 
     def box_id(self) -> str:
         """The name under which this box reserves and owns modules."""
         return self.values.box.id or _machine_owner()
 
     def wifi(self) -> tuple[WifiNetwork, ...]:
-        return tuple(self._network(index, network) for index, network in enumerate(self.values.wifi))
+        """The networks in order of preference."""
+        networks = [self._network(f"$.wifi[{index}]", network) for index, network in enumerate(self.values.wifi)]
+        names = [network.ssid for network in networks]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                self.reject(f"$.wifi[{index}].ssid", "listed twice")
+        return tuple(networks)
 
-    def _network(self, index: int, network: WifiSection) -> WifiNetwork:
-        if len(network.ssid.encode()) > _SSID_BYTES:
-            self.reject(f"$.wifi[{index}].ssid", f"expected at most {_SSID_BYTES} bytes")
-        if not network.passphrase_file:
-            return WifiNetwork(network.ssid, hidden=network.hidden)
-        key = f"$.wifi[{index}].passphrase_file"
-        passphrase = self.secret(key, network.passphrase_file)
-        text = passphrase.reveal()
-        if len(text) not in _PASSPHRASE_LENGTHS or not (text.isascii() and text.isprintable()):
-            self.reject(key, "expected a passphrase of 8 to 63 printable ASCII characters in the file")
-        return WifiNetwork(network.ssid, passphrase, network.hidden)
+    def _network(self, place: str, network: WifiSection) -> WifiNetwork:
+        return WifiNetwork(
+            self._checked(f"{place}.ssid", check_ssid, network.ssid),
+            self._passphrase(place, network),
+            network.hidden,
+            self._checked(f"{place}.bssid", parse_bssid, network.bssid) if network.bssid else b"",
+        )
+
+    def _passphrase(self, place: str, network: WifiSection) -> Secret[str]:
+        if not (network.passphrase_credential or network.passphrase_file):
+            return Secret("")
+        key = f"{place}.passphrase_credential" if network.passphrase_credential else f"{place}.passphrase_file"
+        if network.passphrase_credential and network.passphrase_file:
+            self.reject(key, "expected this or passphrase_file, not both")
+        name = network.passphrase_file or str(self._credential_file(key, network.passphrase_credential))
+        return self._checked(key, check_passphrase, self.secret(key, name).reveal())
+
+    def _credential_file(self, key: str, name: str) -> Path:
+        credential = _credential(name)
+        if credential is None:
+            self.reject(key, "expected to be run by systemd, which hands credentials over; there are none")
+        return credential
+
+    def _checked(self, key: str, check: Callable[[str], T], text: str) -> T:
+        try:
+            return check(text)
+        except ValueError as error:
+            self.reject(key, str(error))
 
     def site_pop(self) -> ProofOfPossession | None:
         name = self.values.link.site_pop_file
         return ProofOfPossession(self.secret("$.link.site_pop_file", name)) if name else None
+
+    def maintenance(self) -> Window:
+        """When modules that can wait are rotated."""
+        return self._parsed("$.policy.maintenance", parse_window, self.values.policy.maintenance)
+
+    def rotate_before(self) -> float:
+        """How many seconds before its certificate's end a module is rotated."""
+        return self._parsed("$.policy.rotate_before", parse_duration, self.values.policy.rotate_before)
+
+    def verify_every(self) -> float | None:
+        """After how many seconds a verified module is verified again; None: never."""
+        text = self.values.policy.verify_every
+        return self._parsed("$.policy.verify_every", parse_duration, text) if text else None
+
+    def _parsed(self, key: str, parse: Callable[[str], Parsed], text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as problem:
+            self.reject(key, f"{problem}, got {one_line(text, _VALUE_SHOWN)!r}")
 
     def time_source(self) -> TimeSource | None:
         given = self.values.override.time_sync
@@ -262,6 +328,12 @@ def _choices(key: str) -> list[str]:
 def _invalid(path: Path, text: str, key: str, problem: str) -> UcmError:
     line = line_of(text, parse_path(key))
     return UcmError(Code.CONFIG_INVALID, f"{path}, line {line}, {key.removeprefix('$').lstrip('.')}: {problem}")
+
+
+def _credential(name: str) -> Path | None:
+    """Where systemd puts a credential of the service, whether it has that one or not."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder, name) if folder else None
 
 
 def _why(error: Exception) -> str:

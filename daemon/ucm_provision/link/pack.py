@@ -6,6 +6,7 @@ from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import (
     Connection,
+    KeepCredentials,
     ModuleConfiguration,
     PasswordCredentials,
     TimeProtocol,
@@ -15,6 +16,7 @@ from ucm_provision.core.model import (
 )
 from ucm_provision.link.messages import ucm_link_pb2 as pb
 
+_KEEP_VERSION = 1
 _TIME_PROTOCOLS = {TimeProtocol.NTP: pb.TimeSync.NTP, TimeProtocol.HTTP: pb.TimeSync.HTTP}
 
 
@@ -59,6 +61,8 @@ def _add_credentials(message: pb.ModuleConfig, connection: Connection) -> None:
         case TlsCredentials(key, certificate, ca_chain):
             tls = pb.MqttTls(private_key=key.reveal(), certificate=certificate, ca_chain=ca_chain)
             message.tls.CopyFrom(tls)
+        case KeepCredentials():
+            message.keep.CopyFrom(pb.KeepCredentials(version=_KEEP_VERSION))
 
 
 def _time_sync(source: TimeSource) -> pb.TimeSync:
@@ -66,4 +70,6 @@ def _time_sync(source: TimeSource) -> pb.TimeSync:
 
 
 def _wifi(network: WifiNetwork) -> pb.Wifi:
-    return pb.Wifi(ssid=network.ssid, passphrase=network.passphrase.reveal(), hidden=network.hidden)
+    return pb.Wifi(
+        ssid=network.ssid, passphrase=network.passphrase.reveal(), hidden=network.hidden, bssid=network.bssid
+    )

@@ -42,8 +42,12 @@ class RoamingLink(SecureLink):
         self._hardware_id = info.hardware_id
         return info
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
-        generation = await super().commit(transaction, trial_s=trial_s, now_unix_ms=now_unix_ms)
+    async def commit(
+        self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "", by_host: bool = False
+    ) -> int:
+        generation = await super().commit(
+            transaction, trial_s=trial_s, now_unix_ms=now_unix_ms, ssid=ssid, by_host=by_host
+        )
         self._committed, self._in_step = True, False
         return generation
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import ClassVar
 
 from google.protobuf.message import Message
 
+from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.model import LinkState, ModuleInfo, Reservation
-from ucm_provision.link import decode
+from ucm_provision.core.model import HeardNetwork, LinkState, ModuleInfo, Reservation
+from ucm_provision.link import decode, scan
 from ucm_provision.link.handshake import Established
 from ucm_provision.link.messages import ucm_link_pb2 as pb
 from ucm_provision.link.sessions import Sessions
@@ -84,15 +86,25 @@ class SecureLink:
         decode.check_reply(reply, "chunk")
         return _offset(reply, offset + len(piece), len(payload))
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
+    async def commit(
+        self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "", by_host: bool = False
+    ) -> int:
         request = pb.Commit(
-            transaction=transaction, confirm_by=pb.MODULE_ONLINE, trial_s=trial_s, now_unix_ms=now_unix_ms
+            transaction=transaction,
+            confirm_by=pb.HOST if by_host else pb.MODULE_ONLINE,
+            trial_s=trial_s,
+            now_unix_ms=now_unix_ms,
+            ssid=ssid,
         )
         reply = await self._configure(pb.ConfigRequest(commit=request), self._timing.commit)
         decode.check_reply(reply, "commit")
         if not reply.generation:
             raise UcmError(Code.LINK_GARBAGE, "the answer to commit names no generation")
         return reply.generation
+
+    async def confirm(self, generation: int) -> None:
+        reply = await self._configure(pb.ConfigRequest(confirm=pb.Confirm(generation=generation)))
+        decode.check_reply(reply, "confirm")
 
     async def abort(self, transaction: bytes) -> None:
         reply = await self._configure(pb.ConfigRequest(abort=pb.Abort(transaction=transaction)))
@@ -108,6 +120,17 @@ class SecureLink:
             raise UcmError(Code.MODULE_REFUSED, "the module cannot identify itself")
         answer = await self._call("ucm-identify", pb.IdentifyRequest(seconds=seconds), self._timing.call)
         decode.check_reply(decode.config_reply(answer, "ucm-identify"), "identify")
+
+    async def scan(self) -> tuple[HeardNetwork, ...]:
+        """What the module hears. Raises ``module_refused`` if it cannot scan, ``link_silent`` if that never ends."""
+        if "scan" not in self._announcement.capabilities:
+            raise UcmError(Code.MODULE_REFUSED, "the module cannot scan")
+        scan.check_started(await self._call(scan.ENDPOINT, scan.start_request(), self._timing.call))
+        for _ in range(policy.SCAN_POLLS):
+            await asyncio.sleep(policy.SCAN_POLL)
+            if scan.is_finished(await self._call(scan.ENDPOINT, scan.status_request(), self._timing.call)):
+                return scan.heard(await self._call(scan.ENDPOINT, scan.result_request(), self._timing.call))
+        raise UcmError(Code.LINK_SILENT, f"its scan did not end within {policy.SCAN_POLLS * policy.SCAN_POLL:g} s")
 
     async def _configure(self, request: pb.ConfigRequest, seconds: float | None = None) -> pb.ConfigReply:
         answer = await self._call("ucm-config", request, seconds or self._timing.call)

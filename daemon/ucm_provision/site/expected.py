@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
 
-from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.model import ProofOfPossession
 from ucm_provision.core.plan import ExpectedModule
-from ucm_provision.private_file import write_private
+from ucm_provision.core.secret import Secret
 from ucm_provision.site import manifest
+
+
+class ManifestStore(Protocol):
+    """Where imported lines outlive the daemon. They hold proofs of possession."""
+
+    @property
+    def manifest(self) -> Secret[str]:
+        """CSV; empty: there are none."""
+
+    async def keep_manifest(self, csv: Secret[str], /) -> None:
+        """On disk when this returns."""
 
 
 class ExpectedModules(Mapping[str, ExpectedModule]):
@@ -17,16 +28,16 @@ class ExpectedModules(Mapping[str, ExpectedModule]):
 
     Args:
         configured: The lines of the configuration's manifest.
-        path: Where imported lines are kept. The file holds proofs of possession: its mode is 0600.
+        store: Where imported lines are kept.
 
     Raises:
-        UcmError: manifest_invalid, if the file is there and cannot be read.
+        UcmError: manifest_invalid, if what is kept cannot be understood.
     """
 
-    def __init__(self, configured: Mapping[str, ExpectedModule], path: Path) -> None:
+    def __init__(self, configured: Mapping[str, ExpectedModule], store: ManifestStore) -> None:
         self._configured = configured
-        self._path = path
-        self._imported: manifest.Modules = manifest.load(path) if path.exists() else {}
+        self._store = store
+        self._imported = _modules(store.manifest)
         self._all: dict[str, ExpectedModule] = {**configured, **self._imported}
         self._changing = asyncio.Lock()
 
@@ -39,10 +50,15 @@ class ExpectedModules(Mapping[str, ExpectedModule]):
     def __len__(self) -> int:
         return len(self._all)
 
-    async def take_over(self, modules: Mapping[str, ExpectedModule]) -> None:
-        """These lines in place of everything that was imported before."""
+    async def take_over(self, modules: Mapping[str, ExpectedModule]) -> Collection[str]:
+        """These lines in place of everything that was imported before.
+
+        Returns the hardware ids of which they bring another proof of possession.
+        """
         async with self._changing:
+            before = self._imported
             await self._keep(dict(modules))
+        return [of for of, module in modules.items() if module.pop and module.pop != _pop(before.get(of))]
 
     async def put(self, *modules: ExpectedModule) -> None:
         """These lines in place of what the manifest said of the same modules."""
@@ -50,10 +66,14 @@ class ExpectedModules(Mapping[str, ExpectedModule]):
             await self._keep(self._imported | {module.hardware_id: module for module in modules})
 
     async def _keep(self, imported: manifest.Modules) -> None:
-        text = manifest.render(imported.values())
-        try:
-            await asyncio.to_thread(write_private, self._path, text)
-        except OSError as error:
-            raise UcmError(Code.JOURNAL_UNUSABLE, f"{self._path}: {error.strerror}") from error
+        await self._store.keep_manifest(Secret(manifest.render(imported.values())))
         self._imported = imported
         self._all = {**self._configured, **imported}
+
+
+def _pop(module: ExpectedModule | None) -> ProofOfPossession | None:
+    return module.pop if module else None
+
+
+def _modules(kept: Secret[str]) -> manifest.Modules:
+    return manifest.understood(kept.reveal(), "the imported manifest") if kept else {}

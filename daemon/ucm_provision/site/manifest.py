@@ -48,9 +48,14 @@ def load(path: Path) -> Modules:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UcmError(Code.MANIFEST_INVALID, f"{path}: {why}") from error
+    return understood(text, str(path))
+
+
+def understood(text: str, source: str) -> Modules:
+    """The modules of a manifest that must be right. Raises UcmError: manifest_invalid, naming the source."""
     modules, problems = parse(text)
     if problems:
-        raise UcmError(Code.MANIFEST_INVALID, f"{path}, {'; '.join(map(str, problems))}")
+        raise UcmError(Code.MANIFEST_INVALID, f"{source}, {'; '.join(map(str, problems))}")
     return modules
 
 

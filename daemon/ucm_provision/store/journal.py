@@ -18,6 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from ucm_provision.core import policy
+from ucm_provision.core.campaign import Campaign
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import EVENT_TYPES, Event
 from ucm_provision.core.machine import Session
@@ -25,7 +26,7 @@ from ucm_provision.core.orders import Order
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Seconds that a daemon which is just stopping gets to let go of its journal.
 _LOCK_DEADLINE = 1.0
@@ -60,6 +61,14 @@ CREATE TABLE sessions (
 """,
     """
 CREATE TABLE orders (
+    id    TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    at    REAL NOT NULL,
+    body  TEXT NOT NULL
+) STRICT;
+""",
+    """
+CREATE TABLE campaigns (
     id    TEXT PRIMARY KEY,
     state TEXT NOT NULL,
     at    REAL NOT NULL,
@@ -115,6 +124,14 @@ class Journal:
     async def orders(self) -> list[Order]:
         """Every order that is kept, oldest first."""
         return await self._run(lambda: _orders(self._database))
+
+    async def keep_campaign(self, campaign: Campaign) -> None:
+        """The campaign as it is now."""
+        await self._run(lambda: _keep_campaign(self._database, campaign))
+
+    async def campaigns(self) -> list[Campaign]:
+        """Every campaign, oldest first."""
+        return await self._run(lambda: _campaigns(self._database))
 
     async def close(self) -> None:
         await self._run(self._database.close)
@@ -199,6 +216,20 @@ def _orders(database: sqlite3.Connection) -> list[Order]:
     return [_parse(body, Order) for (body,) in database.execute("SELECT body FROM orders ORDER BY at, rowid")]
 
 
+def _keep_campaign(database: sqlite3.Connection, campaign: Campaign) -> None:
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(
+            "INSERT INTO campaigns (id, state, at, body) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
+            (campaign.id, campaign.state.value, campaign.placed_at, _text(campaign)),
+        )
+
+
+def _campaigns(database: sqlite3.Connection) -> list[Campaign]:
+    return [_parse(body, Campaign) for (body,) in database.execute("SELECT body FROM campaigns ORDER BY at, rowid")]
+
+
 def _history(database: sqlite3.Connection, session_id: str) -> list[Entry]:
     rows = database.execute(
         "SELECT seq, at, kind, body FROM events WHERE session = ? ORDER BY seq", (session_id,)
@@ -212,7 +243,7 @@ def _event(kind: str, body: str) -> Event:
     return _parse(body, EVENT_TYPES[kind])
 
 
-def _text(value: Event | Session | Order) -> str:
+def _text(value: Event | Session | Order | Campaign) -> str:
     return msgspec.json.encode(value).decode()
 
 

@@ -14,7 +14,6 @@ from ucm_site_api.mosquitto.control import ControlConnection
 from ucm_site_api.mosquitto.files import MosquittoFiles
 from ucm_site_api.mosquitto.reload import reload_by_command, reload_by_pid_file
 from ucm_site_api.mosquitto.revocations import Revocations
-from ucm_site_api.records import Credential
 from ucm_site_api.settings import Mosquitto, Settings
 from ucm_site_api.sockets import local_host
 from ucm_site_api.upkeep import cancelled
@@ -72,18 +71,18 @@ class MosquittoBroker:
             await self._revocations.refresh()
             with suppress(BrokerUnavailableError):  # once it is back, the connection asks for attention
                 await self._clients.reconcile()
+                await self._end_sessions()
 
-    async def end_sessions_of(self, revoked: Credential) -> None:
-        """End every session of a certificate's subject: mosquitto does not know which came with which certificate.
+    async def _end_sessions(self) -> None:
+        """mosquitto looks at certificates when a session begins, and does not know which session came with which.
 
-        The sessions of a password ended with its client.
+        So every session of a certificate's subject is ended, once. Those of a password end with its client.
         """
-        if revoked.serial is None:
-            return
-        try:
-            await self._clients.disconnect(revoked.subject)
-        except BrokerUnavailableError:
-            log.warning("sessions of a revoked certificate may go on: mosquitto is away", subject=revoked.subject)
+        ended = self._revocations.to_be_enforced
+        for subject in sorted({certificate.subject for certificate in ended}):
+            await self._clients.disconnect(subject)
+            log.info("sessions of an ended certificate's subject ended", subject=subject)
+        self._revocations.enforced(ended)
 
     def _control_password(self) -> str:
         try:

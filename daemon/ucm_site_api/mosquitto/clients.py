@@ -47,7 +47,7 @@ class PasswordClients:
         name = credentials.username
         self._being_admitted.add(name)
         try:
-            await self._command(_create(hardware_id, credentials))
+            await self._command(commands_to_admit(hardware_id, credentials))
             try:
                 yield
             except Exception:
@@ -106,7 +106,8 @@ class PasswordClients:
         return answers
 
 
-def _create(hardware_id: str, credentials: PasswordCredentials) -> list[Command]:
+def commands_to_admit(hardware_id: str, credentials: PasswordCredentials) -> list[Command]:
+    """What makes mosquitto know one more credential of a module, whatever it knew before."""
     role = f"module-{hardware_id}"
     own: dict[str, Any] = {"username": credentials.username, "password": credentials.password}
     return [

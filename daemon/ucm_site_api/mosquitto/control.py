@@ -98,7 +98,8 @@ class ControlConnection:
         tagged = [command | {"correlationData": tag} for command in commands]
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await client.publish(_COMMANDS, msgspec.json.encode({"commands": tagged}), qos=1)
+                # Without an acknowledgement of its own (QoS 0): the answer is one.
+                await client.publish(_COMMANDS, msgspec.json.encode({"commands": tagged}))
                 _pass_cancellation()
                 return await self._asked[tag]
         except (TimeoutError, aiomqtt.MqttError) as cause:

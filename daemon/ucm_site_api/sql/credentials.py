@@ -35,18 +35,12 @@ def add_witness(db: sqlite3.Connection, subject: str, draft: CredentialDraft, no
     return number
 
 
-def end_credentials(db: sqlite3.Connection, device_id: str, now: datetime) -> list[Credential]:
-    """End all of a device and part them from it: their rows stay, so that revocation lists keep naming them.
-
-    Returns:
-        those that were accepted until now, oldest first.
-    """
-    rows = db.execute("SELECT * FROM credential WHERE device_id = ? ORDER BY number", (device_id,)).fetchall()
+def end_credentials(db: sqlite3.Connection, device_id: str, now: datetime) -> None:
+    """End all of a device and part them from it: their rows stay, so that revocation lists keep naming them."""
     db.execute(
         "UPDATE credential SET device_id = NULL, valid_until = min(coalesce(valid_until, ?1), ?1) WHERE device_id = ?2",
         (to_text(now), device_id),
     )
-    return [one for one in map(_credential, rows) if one.accepted_at(now)]
 
 
 def credential_by_serial(db: sqlite3.Connection, serial: str) -> Credential | None:
@@ -83,11 +77,11 @@ def next_end(db: sqlite3.Connection, now: datetime) -> datetime | None:
 def ended_certificates(db: sqlite3.Connection, now: datetime) -> list[EndedCertificate]:
     """Certificates that have ended before the date that is written in them."""
     rows = db.execute(
-        "SELECT serial, valid_until FROM credential WHERE serial IS NOT NULL AND valid_until <= ?1 AND not_after > ?1"
-        " ORDER BY serial",
+        "SELECT subject, serial, valid_until FROM credential"
+        " WHERE serial IS NOT NULL AND valid_until <= ?1 AND not_after > ?1 ORDER BY serial",
         (to_text(now),),
     )
-    return [EndedCertificate(serial, from_text(end)) for serial, end in rows]
+    return [EndedCertificate(subject, serial, from_text(end)) for subject, serial, end in rows]
 
 
 def accepted_passwords(db: sqlite3.Connection, now: datetime) -> set[tuple[str, int]]:

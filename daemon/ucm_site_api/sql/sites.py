@@ -25,6 +25,11 @@ def site(db: sqlite3.Connection, site_id: str) -> Site | None:
     return _site(row) if row else None
 
 
+def is_only_site(db: sqlite3.Connection, site_id: str) -> bool:
+    """Whether this is a site, and there is no other."""
+    return [row["id"] for row in db.execute("SELECT id FROM site LIMIT 2")] == [site_id]
+
+
 def sites(db: sqlite3.Connection, name: str | None, offset: int, limit: int) -> Page[Site]:
     """One page, oldest first; only those of this name, if one is given."""
     chosen = "WHERE ?1 IS NULL OR name = ?1"

@@ -24,19 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fprotocomm.proto\x12\rucm.protocomm\"?\n\rS2SessionCmd0\x12\x17\n\x0f\x63lient_username\x18\x01 \x01(\x0c\x12\x15\n\rclient_pubkey\x18\x02 \x01(\x0c\"c\n\x0eS2SessionResp0\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.ucm.protocomm.Status\x12\x15\n\rdevice_pubkey\x18\x02 \x01(\x0c\x12\x13\n\x0b\x64\x65vice_salt\x18\x03 \x01(\x0c\"%\n\rS2SessionCmd1\x12\x14\n\x0c\x63lient_proof\x18\x01 \x01(\x0c\"c\n\x0eS2SessionResp1\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.ucm.protocomm.Status\x12\x14\n\x0c\x64\x65vice_proof\x18\x02 \x01(\x0c\x12\x14\n\x0c\x64\x65vice_nonce\x18\x03 \x01(\x0c\"\xf7\x01\n\x0bSec2Payload\x12\'\n\x03msg\x18\x01 \x01(\x0e\x32\x1a.ucm.protocomm.Sec2MsgType\x12+\n\x03sc0\x18\x14 \x01(\x0b\x32\x1c.ucm.protocomm.S2SessionCmd0H\x00\x12,\n\x03sr0\x18\x15 \x01(\x0b\x32\x1d.ucm.protocomm.S2SessionResp0H\x00\x12+\n\x03sc1\x18\x16 \x01(\x0b\x32\x1c.ucm.protocomm.S2SessionCmd1H\x00\x12,\n\x03sr1\x18\x17 \x01(\x0b\x32\x1d.ucm.protocomm.S2SessionResp1H\x00\x42\t\n\x07payload\"t\n\x0bSessionData\x12\x30\n\x07sec_ver\x18\x02 \x01(\x0e\x32\x1f.ucm.protocomm.SecSchemeVersion\x12*\n\x04sec2\x18\x0c \x01(\x0b\x32\x1a.ucm.protocomm.Sec2PayloadH\x00\x42\x07\n\x05proto*\x9f\x01\n\x06Status\x12\x0b\n\x07Success\x10\x00\x12\x14\n\x10InvalidSecScheme\x10\x01\x12\x10\n\x0cInvalidProto\x10\x02\x12\x13\n\x0fTooManySessions\x10\x03\x12\x13\n\x0fInvalidArgument\x10\x04\x12\x11\n\rInternalError\x10\x05\x12\x0f\n\x0b\x43ryptoError\x10\x06\x12\x12\n\x0eInvalidSession\x10\x07*B\n\x10SecSchemeVersion\x12\x0e\n\nSecScheme0\x10\x00\x12\x0e\n\nSecScheme1\x10\x01\x12\x0e\n\nSecScheme2\x10\x02*o\n\x0bSec2MsgType\x12\x16\n\x12S2Session_Command0\x10\x00\x12\x17\n\x13S2Session_Response0\x10\x01\x12\x16\n\x12S2Session_Command1\x10\x02\x12\x17\n\x13S2Session_Response1\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0fprotocomm.proto\x12\rucm.protocomm\"?\n\rS2SessionCmd0\x12\x17\n\x0f\x63lient_username\x18\x01 \x01(\x0c\x12\x15\n\rclient_pubkey\x18\x02 \x01(\x0c\"c\n\x0eS2SessionResp0\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.ucm.protocomm.Status\x12\x15\n\rdevice_pubkey\x18\x02 \x01(\x0c\x12\x13\n\x0b\x64\x65vice_salt\x18\x03 \x01(\x0c\"%\n\rS2SessionCmd1\x12\x14\n\x0c\x63lient_proof\x18\x01 \x01(\x0c\"c\n\x0eS2SessionResp1\x12%\n\x06status\x18\x01 \x01(\x0e\x32\x15.ucm.protocomm.Status\x12\x14\n\x0c\x64\x65vice_proof\x18\x02 \x01(\x0c\x12\x14\n\x0c\x64\x65vice_nonce\x18\x03 \x01(\x0c\"\xf7\x01\n\x0bSec2Payload\x12\'\n\x03msg\x18\x01 \x01(\x0e\x32\x1a.ucm.protocomm.Sec2MsgType\x12+\n\x03sc0\x18\x14 \x01(\x0b\x32\x1c.ucm.protocomm.S2SessionCmd0H\x00\x12,\n\x03sr0\x18\x15 \x01(\x0b\x32\x1d.ucm.protocomm.S2SessionResp0H\x00\x12+\n\x03sc1\x18\x16 \x01(\x0b\x32\x1c.ucm.protocomm.S2SessionCmd1H\x00\x12,\n\x03sr1\x18\x17 \x01(\x0b\x32\x1d.ucm.protocomm.S2SessionResp1H\x00\x42\t\n\x07payload\"t\n\x0bSessionData\x12\x30\n\x07sec_ver\x18\x02 \x01(\x0e\x32\x1f.ucm.protocomm.SecSchemeVersion\x12*\n\x04sec2\x18\x0c \x01(\x0b\x32\x1a.ucm.protocomm.Sec2PayloadH\x00\x42\x07\n\x05proto\"`\n\x10\x43mdScanWifiStart\x12\x10\n\x08\x62locking\x18\x01 \x01(\x08\x12\x0f\n\x07passive\x18\x02 \x01(\x08\x12\x16\n\x0egroup_channels\x18\x03 \x01(\r\x12\x11\n\tperiod_ms\x18\x04 \x01(\r\"\x13\n\x11RespScanWifiStart\"\x13\n\x11\x43mdScanWifiStatus\"A\n\x12RespScanWifiStatus\x12\x15\n\rscan_finished\x18\x01 \x01(\x08\x12\x14\n\x0cresult_count\x18\x02 \x01(\r\"7\n\x11\x43mdScanWifiResult\x12\x13\n\x0bstart_index\x18\x01 \x01(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"w\n\x0eWiFiScanResult\x12\x0c\n\x04ssid\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\r\x12\x0c\n\x04rssi\x18\x03 \x01(\x05\x12\r\n\x05\x62ssid\x18\x04 \x01(\x0c\x12)\n\x04\x61uth\x18\x05 \x01(\x0e\x32\x1b.ucm.protocomm.WifiAuthMode\"D\n\x12RespScanWifiResult\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.ucm.protocomm.WiFiScanResult\"\x84\x04\n\x12NetworkScanPayload\x12.\n\x03msg\x18\x01 \x01(\x0e\x32!.ucm.protocomm.NetworkScanMsgType\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.ucm.protocomm.Status\x12>\n\x13\x63md_scan_wifi_start\x18\n \x01(\x0b\x32\x1f.ucm.protocomm.CmdScanWifiStartH\x00\x12@\n\x14resp_scan_wifi_start\x18\x0b \x01(\x0b\x32 .ucm.protocomm.RespScanWifiStartH\x00\x12@\n\x14\x63md_scan_wifi_status\x18\x0c \x01(\x0b\x32 .ucm.protocomm.CmdScanWifiStatusH\x00\x12\x42\n\x15resp_scan_wifi_status\x18\r \x01(\x0b\x32!.ucm.protocomm.RespScanWifiStatusH\x00\x12@\n\x14\x63md_scan_wifi_result\x18\x0e \x01(\x0b\x32 .ucm.protocomm.CmdScanWifiResultH\x00\x12\x42\n\x15resp_scan_wifi_result\x18\x0f \x01(\x0b\x32!.ucm.protocomm.RespScanWifiResultH\x00\x42\t\n\x07payload*\x9f\x01\n\x06Status\x12\x0b\n\x07Success\x10\x00\x12\x14\n\x10InvalidSecScheme\x10\x01\x12\x10\n\x0cInvalidProto\x10\x02\x12\x13\n\x0fTooManySessions\x10\x03\x12\x13\n\x0fInvalidArgument\x10\x04\x12\x11\n\rInternalError\x10\x05\x12\x0f\n\x0b\x43ryptoError\x10\x06\x12\x12\n\x0eInvalidSession\x10\x07*B\n\x10SecSchemeVersion\x12\x0e\n\nSecScheme0\x10\x00\x12\x0e\n\nSecScheme1\x10\x01\x12\x0e\n\nSecScheme2\x10\x02*o\n\x0bSec2MsgType\x12\x16\n\x12S2Session_Command0\x10\x00\x12\x17\n\x13S2Session_Response0\x10\x01\x12\x16\n\x12S2Session_Command1\x10\x02\x12\x17\n\x13S2Session_Response1\x10\x03*\xb7\x01\n\x12NetworkScanMsgType\x12\x18\n\x14TypeCmdScanWifiStart\x10\x00\x12\x19\n\x15TypeRespScanWifiStart\x10\x01\x12\x19\n\x15TypeCmdScanWifiStatus\x10\x02\x12\x1a\n\x16TypeRespScanWifiStatus\x10\x03\x12\x19\n\x15TypeCmdScanWifiResult\x10\x04\x12\x1a\n\x16TypeRespScanWifiResult\x10\x05*\x84\x01\n\x0cWifiAuthMode\x12\x08\n\x04Open\x10\x00\x12\x07\n\x03WEP\x10\x01\x12\x0b\n\x07WPA_PSK\x10\x02\x12\x0c\n\x08WPA2_PSK\x10\x03\x12\x10\n\x0cWPA_WPA2_PSK\x10\x04\x12\x13\n\x0fWPA2_ENTERPRISE\x10\x05\x12\x0c\n\x08WPA3_PSK\x10\x06\x12\x11\n\rWPA2_WPA3_PSK\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protocomm_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=709
-  _globals['_STATUS']._serialized_end=868
-  _globals['_SECSCHEMEVERSION']._serialized_start=870
-  _globals['_SECSCHEMEVERSION']._serialized_end=936
-  _globals['_SEC2MSGTYPE']._serialized_start=938
-  _globals['_SEC2MSGTYPE']._serialized_end=1049
+  _globals['_STATUS']._serialized_start=1683
+  _globals['_STATUS']._serialized_end=1842
+  _globals['_SECSCHEMEVERSION']._serialized_start=1844
+  _globals['_SECSCHEMEVERSION']._serialized_end=1910
+  _globals['_SEC2MSGTYPE']._serialized_start=1912
+  _globals['_SEC2MSGTYPE']._serialized_end=2023
+  _globals['_NETWORKSCANMSGTYPE']._serialized_start=2026
+  _globals['_NETWORKSCANMSGTYPE']._serialized_end=2209
+  _globals['_WIFIAUTHMODE']._serialized_start=2212
+  _globals['_WIFIAUTHMODE']._serialized_end=2344
   _globals['_S2SESSIONCMD0']._serialized_start=34
   _globals['_S2SESSIONCMD0']._serialized_end=97
   _globals['_S2SESSIONRESP0']._serialized_start=99
@@ -49,4 +53,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEC2PAYLOAD']._serialized_end=588
   _globals['_SESSIONDATA']._serialized_start=590
   _globals['_SESSIONDATA']._serialized_end=706
+  _globals['_CMDSCANWIFISTART']._serialized_start=708
+  _globals['_CMDSCANWIFISTART']._serialized_end=804
+  _globals['_RESPSCANWIFISTART']._serialized_start=806
+  _globals['_RESPSCANWIFISTART']._serialized_end=825
+  _globals['_CMDSCANWIFISTATUS']._serialized_start=827
+  _globals['_CMDSCANWIFISTATUS']._serialized_end=846
+  _globals['_RESPSCANWIFISTATUS']._serialized_start=848
+  _globals['_RESPSCANWIFISTATUS']._serialized_end=913
+  _globals['_CMDSCANWIFIRESULT']._serialized_start=915
+  _globals['_CMDSCANWIFIRESULT']._serialized_end=970
+  _globals['_WIFISCANRESULT']._serialized_start=972
+  _globals['_WIFISCANRESULT']._serialized_end=1091
+  _globals['_RESPSCANWIFIRESULT']._serialized_start=1093
+  _globals['_RESPSCANWIFIRESULT']._serialized_end=1161
+  _globals['_NETWORKSCANPAYLOAD']._serialized_start=1164
+  _globals['_NETWORKSCANPAYLOAD']._serialized_end=1680
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ucm_provision.control.api import ControlApi, Status
+from ucm_provision.control.routes import Routes
 from ucm_provision.core.errors import Code, explain
 from ucm_provision.core.events import (
     ArgumentsFixed,
@@ -78,6 +79,9 @@ class KnownModules:
             api=ApiView(url="https://api.test", site_id="site-1"),
             witness="connected",
             wifi=["plant", "guests"],
+            box_wifi=None,
+            campaign=None,
+            outdated=0,
             paused=self.pause,
             modules={"VERIFIED": 1, "IDENTIFIED": 1, "SEEN": 1},
             orders={"done": 3},
@@ -97,7 +101,7 @@ def plant() -> KnownModules:
 PUMP_WAITS = explain(Code.BROKER_TLS_UNTRUSTED, "self-signed")
 
 
-def control_api(known: KnownModules, status: Status | None = None) -> ControlApi:
+def control_api(known: KnownModules, status: Status | None = None, *more: Routes) -> ControlApi:
     """The real API over what is known. Nobody asks it to act: that needs a daemon, and is tested with one."""
     nobody = Operator(known, None, None)  # type: ignore[arg-type]
-    return ControlApi(status or known.status, known, known.timeline, nobody, Feed())  # type: ignore[arg-type]
+    return ControlApi(status or known.status, known, known.timeline, nobody, Feed(), more=more)  # type: ignore[arg-type]

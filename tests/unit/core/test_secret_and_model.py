@@ -26,7 +26,7 @@ from ucm_provision.core.model import (
     WifiNetwork,
     parse_hardware_id,
 )
-from ucm_provision.core.plan import ExpectedKind, ExpectedModule, LanPolicy, SitePlan, UsbPolicy
+from ucm_provision.core.plan import ExpectedKind, ExpectedModule, FixedProfiles, LanPolicy, SitePlan, UsbPolicy
 from ucm_provision.core.secret import Secret
 
 CANARY = "canary-5f1c"
@@ -42,7 +42,11 @@ OTHER_ID = "0F4D7A1BB1E24C6AA2A59CA8D3E7F310"
         TlsCredentials(Secret(CANARY.encode()), b"", ()),
         ProofOfPossession(Secret(CANARY)),
         WifiNetwork("plant", Secret(CANARY)),
-        SitePlan("box", wifi=(WifiNetwork("plant", Secret(CANARY)),), site_pop=ProofOfPossession(Secret(CANARY))),
+        SitePlan(
+            "box",
+            profiles=FixedProfiles((WifiNetwork("plant", Secret(CANARY)),)),
+            site_pop=ProofOfPossession(Secret(CANARY)),
+        ),
     ],
 )
 def test_no_holder_shows_its_secret(holder: object) -> None:

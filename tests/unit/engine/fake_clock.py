@@ -32,6 +32,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self._now = START
+        self._jumped = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
@@ -39,7 +40,12 @@ class FakeClock:
         return self._now
 
     def monotonic(self) -> float:
-        return self._now - START
+        return self._now - START - self._jumped
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock; the monotonic one knows nothing of it."""
+        self._now += seconds
+        self._jumped += seconds
 
     def synchronized(self) -> bool:
         return True

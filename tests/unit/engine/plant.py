@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from tests.unit.engine.fake_clock import FakeClock, settle
+from ucm_provision.core.campaign import Campaign
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Event
 from ucm_provision.core.machine import Session
@@ -25,6 +27,8 @@ from ucm_provision.core.model import (
     Connection,
     Device,
     Endpoint,
+    KeepCredentials,
+    LastTrial,
     LinkState,
     ModuleConfiguration,
     ModuleInfo,
@@ -39,17 +43,21 @@ from ucm_provision.core.model import (
     Sighting,
     TimeProtocol,
     TimeSource,
+    TlsCredentials,
+    WifiNetwork,
     lan_key,
 )
 from ucm_provision.core.plan import ExpectedModule, SitePlan
 from ucm_provision.core.ports import PopLookup
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.attempt import Site
+from ucm_provision.engine.campaigns import Campaigns
 from ucm_provision.engine.feed import Feed
 from ucm_provision.engine.gate import ApiGate, PatientApi
 from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
+from ucm_provision.engine.selection import Selection
 from ucm_provision.engine.session import SessionRunner
 from ucm_provision.engine.supervisor import Supervisor
 
@@ -82,8 +90,9 @@ def open_gate() -> asyncio.Event:
 class MemoryJournal:
     """Keeps events in a list; refuses them while ``broken``."""
 
-    def __init__(self, stored: list[Session]) -> None:
+    def __init__(self, stored: list[Session], campaigns: dict[str, Campaign] | None = None) -> None:
         self.stored = stored
+        self.kept = {} if campaigns is None else campaigns
         self.events: list[tuple[str, Event]] = []
         self.broken = False
 
@@ -96,6 +105,29 @@ class MemoryJournal:
 
     async def sessions(self) -> list[Session]:
         return self.stored
+
+    async def keep_campaign(self, campaign: Campaign) -> None:
+        await asyncio.sleep(0)
+        self.kept[campaign.id] = campaign
+
+    async def campaigns(self) -> list[Campaign]:
+        return list(self.kept.values())
+
+
+class SomeProfiles:
+    """The site's networks, as a test sets them and the engine changes them."""
+
+    def __init__(self) -> None:
+        self.networks: tuple[WifiNetwork, ...] = ()
+
+    def set(self, *ssids: str) -> None:
+        self.networks = tuple(WifiNetwork(ssid, Secret("a passphrase")) for ssid in ssids)
+
+    async def prefer(self, ssid: str, /) -> None:
+        self.set(ssid, *(each.ssid for each in self.networks if each.ssid != ssid))
+
+    async def drop(self, ssid: str, /) -> None:
+        self.set(*(each.ssid for each in self.networks if each.ssid != ssid))
 
 
 class Module:
@@ -110,12 +142,43 @@ class Module:
         self.leaves_for = 0  # attempts to meet it again on the LAN that are in vain after Commit
         self.deaf_for = 0
         self.blinks: list[int] = []
+        self.issued = 0  # the last generation
+        self.networks: tuple[str, ...] = ()
+        self.ssid = ""
+        self.only_tried = ""
+        self.refuses = ""  # a network that is out of range
+        self.revoked_when_asked = False  # the API ends old credentials as soon as it issues new ones
+        self.credentials_live = False
+        self.last_trial: LastTrial | None = None
+        self.commits = 0
+        self.confirmed = 0  # the generation that a host has confirmed
+        self.kept = 0
         self.writers = 0
         self.most_writers = 0
 
     @property
     def generation(self) -> int:
         return self.active.generation if self.active else 0
+
+    @property
+    def is_online(self) -> bool:
+        return self.active is not None and not self.offline and self.credentials_live
+
+    def commit(self, payload: bytes, transaction: bytes, device_id: str, only: str) -> int:
+        """The trial ends at once: the module is online, or back on what it had."""
+        pushed = json.loads(payload)
+        self.issued, self.commits, self.only_tried = self.issued + 1, self.commits + 1, only
+        self.kept += pushed["keep"]
+        networks = tuple(pushed["networks"]) or self.networks
+        taken = [ssid for ssid in ((only,) if only else networks) if ssid != self.refuses]
+        if networks and not taken:
+            self.last_trial = LastTrial(transaction, self.issued, Phase.WIFI, Reason.WIFI_NOT_FOUND)
+            return self.issued
+        self.networks, self.ssid = networks, taken[0] if taken else ""
+        self.credentials_live = self.credentials_live if pushed["keep"] else True
+        digest = hashlib.sha256(payload).digest()
+        self.active = ConfigState(self.issued, digest, device_id, networks, BOX, transaction)
+        return self.issued
 
     def info(self) -> ModuleInfo:
         return ModuleInfo(
@@ -133,8 +196,8 @@ class Module:
         )
 
     def state(self) -> LinkState:
-        phase = Phase.ONLINE if self.active and not self.offline else Phase.WIFI
-        return LinkState(phase, Reason.NONE, self.generation, -60, "192.0.2.7", "plant", 0, "", None)
+        phase = Phase.ONLINE if self.is_online else Phase.WIFI
+        return LinkState(phase, Reason.NONE, self.generation, -60, "192.0.2.7", self.ssid, 0, "", self.last_trial)
 
     @contextmanager
     def written(self) -> Iterator[None]:
@@ -195,14 +258,18 @@ class Link:
             await self._turn()
         return len(payload)
 
-    async def commit(self, transaction: bytes, *, trial_s: int, now_unix_ms: int) -> int:
+    async def commit(
+        self, transaction: bytes, *, trial_s: int, now_unix_ms: int, ssid: str = "", by_host: bool = False
+    ) -> int:
         await self._turn()
         device = self._api.devices[self._module.hardware_id]
-        digest = hashlib.sha256(self._payload).digest()
-        generation = self._module.generation + 1
-        self._module.active = ConfigState(generation, digest, device.id, ("plant",), BOX, transaction)
+        generation = self._module.commit(self._payload, transaction, device.id, ssid)
         self._module.deaf_for = self._module.leaves_for if self.roams else 0
         return generation
+
+    async def confirm(self, generation: int) -> None:
+        await self._turn()
+        self._module.confirmed = generation
 
     async def abort(self, transaction: bytes) -> None:
         await self._turn()
@@ -262,7 +329,9 @@ class Cables:
             self.open -= 1
 
     def pack(self, configuration: ModuleConfiguration) -> bytes:
-        return configuration.device_id.encode()
+        keep = isinstance(configuration.connection.credentials, KeepCredentials)
+        networks = [network.ssid for network in configuration.wifi]
+        return json.dumps({"device": configuration.device_id, "networks": networks, "keep": keep}).encode()
 
 
 class Api:
@@ -274,6 +343,8 @@ class Api:
         self.fault: Exception | None = None
         self.gate = open_gate()
         self.asked: Counter[str] = Counter()
+        self.certificates_end_in: float | None = None  # seconds; None: passwords
+        self.now: Callable[[], float] = lambda: 0.0
 
     origin = "https://api.test"
 
@@ -288,7 +359,16 @@ class Api:
             raise self.fault
         device = Device(f"device-{hw[-4:]}", f"slug-{hw[-4:]}", arguments.name, SITE_ID, hw, False, None)
         self.devices[hw] = device
-        return Provisioned(device.id, device.slug, connection(hw))
+        if self._modules[hw].revoked_when_asked:
+            self._modules[hw].credentials_live = False
+        return Provisioned(device.id, device.slug, self._connection(hw))
+
+    def _connection(self, hw: str) -> Connection:
+        if self.certificates_end_in is None:
+            return connection(hw)
+        begins = self.now()
+        tls = TlsCredentials(Secret(b""), b"", (), begins - 365 * 86400.0, begins + self.certificates_end_in)
+        return replace(connection(hw), credentials=tls)
 
     async def device(self, device_id: str) -> Device | None:
         await asyncio.sleep(0)
@@ -297,7 +377,7 @@ class Api:
         for hw, device in self.devices.items():
             if device.id == device_id:
                 module = self._modules[hw]
-                online = module.active is not None and not module.offline
+                online = module.is_online
                 return replace(device, online=online, config_generation=module.generation if online else None)
         return None
 
@@ -337,6 +417,19 @@ class Nothing:
         raise AssertionError("nobody sets it")
 
 
+class MemoryProofs:
+    """Keeps the proofs that operators type for as long as the plant stands."""
+
+    def __init__(self) -> None:
+        self.proofs: dict[str, ProofOfPossession] = {}
+
+    async def change_proofs(self, changes: Mapping[str, ProofOfPossession | None]) -> None:
+        for of, proof in changes.items():
+            self.proofs.pop(of, None)
+            if proof:
+                self.proofs[of] = proof
+
+
 class Plant:
     """Everything around the engine, and the engine itself between :meth:`running`'s entry and exit.
 
@@ -347,30 +440,44 @@ class Plant:
         self.clock: FakeClock = before.clock if before else FakeClock()
         self.modules: dict[str, Module] = before.modules if before else {}
         self.api: Api = before.api if before else Api(self.modules)
+        self.api.now = self.clock.now
         self.cables = Cables(self.api)
-        self.journal = MemoryJournal(before.record.sessions() if before else [])
+        self.journal = MemoryJournal(before.record.sessions() if before else [], before.journal.kept if before else {})
         self.feed = Feed()
         self.record: Record = Record(self.journal, self.feed, self.clock)
         self.expected: dict[str, ExpectedModule] = before.expected if before else {}
-        plan = SitePlan(BOX, site_pop=POP, expected=self.expected, **policy)
+        self.profiles: SomeProfiles = before.profiles if before else SomeProfiles()
+        plan = SitePlan(BOX, site_pop=POP, expected=self.expected, profiles=self.profiles, **policy)
         site = Site(self.cables, self.api, WillingBroker(), BlindWitness(), self.clock, plan)
         self.gate = ApiGate(site.api, self.clock)
         site = replace(site, api=PatientApi(self.gate, self.clock))
-        self.proofs = Proofs(plan)
+        self.kept_proofs: MemoryProofs = before.kept_proofs if before else MemoryProofs()
+        self.proofs = Proofs(plan, self.kept_proofs)
         runner = SessionRunner(site, self.record, self.proofs)
         self.supervisor = Supervisor(self.record, runner, self.gate, plan, self.clock)
+        self.selection = Selection(self.record, self.supervisor, plan, self.proofs)
+        self.campaigns = Campaigns(
+            self.journal,
+            self.record,
+            self.supervisor,
+            self.selection,
+            profiles=self.profiles,
+            feed=self.feed,
+            clock=self.clock,
+        )
         self.operator = Operator(self.record, self.supervisor, self.proofs)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plant]:
         await self.record.load()
-        supervision = asyncio.create_task(self.supervisor.run())
+        await self.campaigns.load()
+        running = [asyncio.create_task(self.supervisor.run()), asyncio.create_task(self.campaigns.run())]
         try:
             yield self
         finally:
-            supervision.cancel()
-            with suppress(asyncio.CancelledError):
-                await supervision
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     def module(self, number: int) -> Module:
         module = Module(number)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.store.strategies import EVENTS_BY_KIND, SESSIONS
-from ucm_provision.core.errors import FAILURES, Code
+from ucm_provision.core.errors import FAILURES, Code, explain
 from ucm_provision.core.events import (
     EVENT_TYPES,
     Absorbed,
@@ -21,17 +21,21 @@ from ucm_provision.core.events import (
     Cancelled,
     Checked,
     Committed,
+    Compensating,
     DeviceAdded,
     Event,
     Failed,
     HoldCleared,
     Identified,
     Identity,
+    Inspected,
+    LeftToAppear,
     Moved,
     PushIntended,
     PushIntent,
     ReprovisionAsked,
     Seen,
+    SetBack,
     SlaveAdded,
     SlaveArgumentsFixed,
     SlugSet,
@@ -75,6 +79,12 @@ SENTENCES: dict[Event, str] = {
     DeviceAdded("device-1", "boiler-room"): "Device device-1 (boiler-room) in the provisioning API.",
     DeviceAdded("device-1", ""): "Device device-1 in the provisioning API.",
     Approved("uid 1000"): "uid 1000 approved it.",
+    SetBack(Code.TRIAL_WIFI_NOT_FOUND, "it got as far as WIFI"): "Back on its old configuration. "
+    + explain(Code.TRIAL_WIFI_NOT_FOUND, "it got as far as WIFI"),
+    Inspected(Code.NOT_ONLINE, "WIFI"): "No longer well. " + explain(Code.NOT_ONLINE, "WIFI"),
+    LeftToAppear(): "Configured, and free to go to its place; verified when it is seen there.",
+    Inspected(): "A look at it found it well again.",
+    Compensating(): "Not online with its old configuration either: it gets fresh credentials and keeps its networks.",
     Announced(HARDWARE_ID): f"It says that it is {HARDWARE_ID}; that is not proved yet.",
     SlaveArgumentsFixed(SLAVE, "ENP-AO6"): f'The LINK slave ENP-AO6 {SLAVE_ID} will be "Outputs" on site site-1.',
     SlaveAdded(SLAVE_ID, "device-2"): f"Device device-2 for the LINK slave {SLAVE_ID} in the provisioning API.",

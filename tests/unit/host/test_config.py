@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ucm_provision.core.errors import Code, Exit, UcmError
+from ucm_provision.core.maintenance import Window
 from ucm_provision.core.model import TimeProtocol, TimeSource, WifiNetwork
 from ucm_provision.core.secret import Secret
 from ucm_provision.host import config
@@ -53,6 +54,14 @@ REFUSALS = [
         ", line 2, policy.protocol: invalid enum value 'mqtts', expected one of MQTT, MQTTS",
     ),
     ("[policy]\ncheck = 'never'", ", line 2, policy.check: invalid enum value 'never', expected one of strict, warn"),
+    (
+        "[policy]\nwifi_follow = 'always'",
+        ", line 2, policy.wifi_follow: invalid enum value 'always', expected one of auto, propose",
+    ),
+    ("[policy]\nrotate_at_once = 0", ", line 2, policy.rotate_at_once: expected `int` >= 1"),
+    ("[policy]\nrotate_at_once = 1001", ", line 2, policy.rotate_at_once: expected `int` <= 1000"),
+    ("[policy]\nrotate_before = 30", ", line 2, policy.rotate_before: expected `str`, got `int`"),
+    ("[policy]\nmaintenance = 02:00:00", ", line 2, policy.maintenance: expected `str`, got `time`"),
     (
         "[log]\nlevel = 'loud'",
         ", line 2, log.level: invalid enum value 'loud', expected one of debug, error, info, warning",
@@ -137,6 +146,39 @@ def test_a_folder_with_wildcards_in_its_name_is_taken_literally(tmp_path: Path) 
     assert list(Path("/").glob(pattern.removeprefix("/"))) == [folder / "ports" / "tty0"]
 
 
+# ---- maintenance ---------------------------------------------------------------------------------
+
+_DURATION = 'expected a number of days, hours or minutes, 1 to 99999, like "30d", "12h" or "45m"'
+NO_TIMES = [
+    ("maintenance", "2-4", "expected a window of local time like \"02:00-04:00\", got '2-4'"),
+    ("maintenance", "", "expected a window of local time like \"02:00-04:00\", got ''"),
+    ("rotate_before", "30 days", f"{_DURATION}, got '30 days'"),
+    ("rotate_before", "", f"{_DURATION}, got ''"),
+    ("verify_every", "often\\n" * 20, f"{_DURATION}, got 'often often often often often often oft…'"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "complaint"), NO_TIMES)
+def test_a_window_or_duration_that_is_none(path: Path, key: str, value: str, complaint: str) -> None:
+    settings = loaded(path, f'[policy]\n\n{key} = "{value}"')
+    with pytest.raises(UcmError) as refused:
+        getattr(settings, key)()
+    assert refused.value.code is Code.CONFIG_INVALID
+    assert refused.value.detail == f"{path}, line 3, policy.{key}: {complaint}"
+
+
+def test_times_of_maintenance(path: Path) -> None:
+    settings = loaded(path, "[policy]\nmaintenance = '22:30-01:00'\nrotate_before = '12h'\nverify_every = '7d'")
+    assert settings.maintenance() == Window(22 * 60 + 30, 60)
+    assert (settings.rotate_before(), settings.verify_every()) == (12 * 3600.0, 7 * 86400.0)
+
+
+def test_times_of_maintenance_that_nobody_has_set(path: Path) -> None:
+    settings = loaded(path, "")
+    assert settings.maintenance() == Window(120, 240)
+    assert (settings.rotate_before(), settings.verify_every()) == (30 * 86400.0, None)
+
+
 def wifi(path: Path, ssid: str, passphrase: str | None) -> tuple[WifiNetwork, ...]:
     text = f"\n[[wifi]]\nssid = '{ssid}'\n"
     if passphrase is not None:
@@ -150,13 +192,78 @@ def test_a_passphrase_of_a_length_that_wpa2_allows(path: Path, length: int) -> N
     assert wifi(path, "plant", "p" * length) == (WifiNetwork("plant", Secret("p" * length)),)
 
 
+def test_a_key_of_64_digits_stands_for_a_passphrase(path: Path) -> None:
+    assert wifi(path, "plant", "0a" * 32) == (WifiNetwork("plant", Secret("0a" * 32)),)
+
+
+def test_a_network_may_be_bound_to_an_access_point(path: Path) -> None:
+    settings = loaded(path, "[[wifi]]\nssid='plant'\nbssid='AA:bb:cc:dd:ee:ff'\n")
+    assert settings.wifi() == (WifiNetwork("plant", bssid=bytes.fromhex("aabbccddeeff")),)
+
+
+def test_a_passphrase_may_come_from_the_service_s_credentials(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path.parent / "plant-wifi").write_text("from systemd\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    settings = loaded(path, "[[wifi]]\nssid='plant'\npassphrase_credential='plant-wifi'\n")
+    assert settings.wifi() == (WifiNetwork("plant", Secret("from systemd")),)
+
+
+WIFI_REFUSALS = [
+    ("ssid = 'a'\n[[wifi]]\n\nssid = 'a'", ", line 5, wifi[1].ssid: listed twice"),
+    (
+        "ssid = 'a'\n\nbssid = 'aa:bb'",
+        ", line 4, wifi[0].bssid: expected an access point's address such as aa:bb:cc:dd:ee:ff",
+    ),
+    ('ssid = "a\\u001b"', ", line 2, wifi[0].ssid: expected no control characters"),
+    (
+        "ssid = 'a'\npassphrase_credential = 'absent'",
+        ", line 3, wifi[0].passphrase_credential: expected a readable file, but {}/absent: No such file or directory",
+    ),
+    (
+        "ssid = 'a'\npassphrase_file = 'b'\npassphrase_credential = 'c'",
+        ", line 4, wifi[0].passphrase_credential: expected this or passphrase_file, not both",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "complaint"), WIFI_REFUSALS, ids=[complaint for _, complaint in WIFI_REFUSALS])
+def test_a_network_that_cannot_be_is_told_with_its_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, text: str, complaint: str
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    with pytest.raises(UcmError) as refused:
+        loaded(path, f"[[wifi]]\n{text}\n").wifi()
+    assert refused.value.detail == str(path) + complaint.format(path.parent)
+
+
+def test_a_credential_without_systemd(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(UcmError, match=r"wifi.0..passphrase_credential: expected to be run by systemd"):
+        loaded(path, "[[wifi]]\nssid = 'a'\npassphrase_credential = 'b'\n").wifi()
+
+
+def test_a_credential_s_name_leads_nowhere_else(path: Path) -> None:
+    said = refusal(path, "[[wifi]]\nssid = 'a'\npassphrase_credential = '../api-token'\n")
+    assert said.startswith(", line 3, wifi[0].passphrase_credential: expected `str` matching regex")
+
+
+def test_the_key_of_the_sealed_secrets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    assert loaded(path, "").key_file() is None
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert loaded(path, "").key_file() is None
+    (path.parent / "journal-key").touch()
+    assert loaded(path, "").key_file() == path.parent / "journal-key"
+    assert loaded(path, "[state]\nkey_file = 'key'\n").key_file() == path.parent / "key"
+
+
 @pytest.mark.parametrize("length", [0, 7, 64])
 def test_a_passphrase_of_another_length(path: Path, length: int) -> None:
     passphrase = (CANARY * 6)[:length]
     with pytest.raises(UcmError) as refused:
         wifi(path, "plant", passphrase)
     place = f"{path}, line 4, wifi[0].passphrase_file"
-    expected = f"{place}: expected a passphrase of 8 to 63 printable ASCII characters in the file"
+    expected = f"{place}: expected a passphrase of 8 to 63 printable ASCII characters, or 64 hexadecimal digits"
     assert refused.value.detail == expected
     assert CANARY[:7] not in str(refused.value)
 
@@ -169,7 +276,7 @@ def test_a_network_s_name_may_have_32_bytes(path: Path, ssid: str) -> None:
 def test_a_network_s_name_is_counted_in_bytes(path: Path) -> None:
     with pytest.raises(UcmError) as refused:
         wifi(path, "ü" * 16 + "x", None)
-    assert refused.value.detail == f"{path}, line 3, wifi[0].ssid: expected at most 32 bytes"
+    assert refused.value.detail == f"{path}, line 3, wifi[0].ssid: expected 1 to 32 bytes"
 
 
 def test_the_order_of_networks_is_kept_and_an_open_one_has_no_passphrase(path: Path) -> None:

@@ -14,20 +14,26 @@ from ucm_provision.core.events import (
     Cancelled,
     Checked,
     Committed,
+    Compensating,
     DeviceAdded,
     Event,
     Failed,
     HoldCleared,
     Identified,
     Identity,
+    Inspected,
+    LeftToAppear,
     Moved,
     PushIntended,
     PushIntent,
+    Reach,
     ReprovisionAsked,
     Seen,
+    SetBack,
     SlaveAdded,
     SlaveArgumentsFixed,
     SlugSet,
+    Task,
     Verified,
     Warned,
 )
@@ -43,6 +49,8 @@ from ucm_provision.core.model import (
     Product,
     ProvisionArguments,
     Source,
+    TimeProtocol,
+    TimeSource,
 )
 from ucm_provision.core.orders import Order, OrderState, Replacement
 
@@ -68,7 +76,22 @@ ARGUMENTS = st.builds(
     gateway=st.none() | GATEWAYS,
 )
 SLAVES = st.builds(Slave, ARGUMENTS, WORDS, WORDS)
-INTENTS = st.builds(PushIntent, st.binary(max_size=16), st.binary(max_size=32), GENERATIONS)
+SEVERAL_WORDS = st.lists(WORDS, max_size=3).map(tuple)
+TIME_SOURCES = st.builds(TimeSource, st.sampled_from(TimeProtocol), WORDS, st.integers(1, 65535))
+REACHES = st.builds(Reach, WORDS, WORDS, st.integers(1, 65535), TIME_SOURCES)
+INTENTS = st.builds(
+    PushIntent,
+    st.binary(max_size=16),
+    st.binary(max_size=32),
+    GENERATIONS,
+    SEVERAL_WORDS,
+    st.none() | TIMES,
+    st.none() | TIMES,
+    st.none() | REACHES,
+)
+TASKS = st.builds(Task, WORDS, SEVERAL_WORDS, WORDS, st.booleans())
+INSPECTIONS = st.builds(Inspected, st.none() | st.sampled_from(Code), WORDS)
+SETBACKS = st.builds(SetBack, st.sampled_from(Code), WORDS)
 EVIDENCE = st.builds(
     Evidence,
     GENERATIONS,
@@ -82,7 +105,6 @@ EVIDENCE = st.builds(
     TIMES,
 )
 HOLDS = st.builds(Hold, st.sampled_from(Waits), st.sampled_from(Code), WORDS, st.none() | TIMES)
-SEVERAL_WORDS = st.lists(WORDS, max_size=3).map(tuple)
 
 EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Seen": st.builds(Seen, ENDPOINTS, WORDS),
@@ -99,11 +121,25 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Checked": st.builds(Checked, SEVERAL_WORDS),
     "PushIntended": st.builds(PushIntended, INTENTS),
     "Committed": st.builds(Committed, GENERATIONS),
-    "Adopted": st.builds(Adopted, WORDS, WORDS, GENERATIONS, WORDS, WORDS),
+    "Adopted": st.builds(Adopted, WORDS, WORDS, GENERATIONS, WORDS, WORDS, SEVERAL_WORDS),
     "Verified": st.builds(Verified, EVIDENCE),
+    "SetBack": SETBACKS,
+    "Inspected": INSPECTIONS,
+    "LeftToAppear": st.just(LeftToAppear()),
+    "Compensating": st.just(Compensating()),
     "Failed": st.builds(Failed, st.sampled_from(Code), WORDS, st.none() | TIMES),
     "HoldCleared": st.builds(HoldCleared, WORDS),
-    "ReprovisionAsked": st.builds(ReprovisionAsked, ENDPOINTS, IDENTITIES, WORDS),
+    "ReprovisionAsked": st.builds(
+        ReprovisionAsked,
+        ENDPOINTS,
+        IDENTITIES,
+        WORDS,
+        st.none() | TASKS,
+        st.none() | ARGUMENTS,
+        st.none() | REACHES,
+        WORDS,
+        st.booleans(),
+    ),
     "Absorbed": st.builds(Absorbed, WORDS),
     "Cancelled": st.builds(Cancelled, WORDS),
 }
@@ -135,6 +171,15 @@ SESSIONS = st.builds(
     absorbed_into=WORDS,
     approved=st.booleans(),
     origin=WORDS,
+    networks=SEVERAL_WORDS,
+    task=st.none() | TASKS,
+    proved=st.booleans(),
+    reach=st.none() | REACHES,
+    setback=st.none() | SETBACKS,
+    compensating=st.booleans(),
+    appears_later=st.booleans(),
+    trouble=st.none() | INSPECTIONS,
+    restored_at=st.none() | TIMES,
     announced_id=WORDS,
     slaves=st.lists(SLAVES, max_size=2).map(tuple),
 )
