@@ -39,7 +39,7 @@ async def cable_waits(module: LanModule) -> None:
 
 async def test_seen_on_both_at_once_it_is_one_module(station: Station, site: SiteApi, tmp_path: Path) -> None:
     async with powered(listed(on_lan(station), 1)) as (module,), station.daemon() as running:
-        module.plug(tmp_path / "ttyUCM0")
+        await module.plug(tmp_path / "ttyUCM0")
         await running.until(of(module, at_rest))
         assert len(views(running, module)) == 1
         assert (module.executed("commit"), len(await site.devices())) == (1, 1)
@@ -58,7 +58,7 @@ async def test_a_cable_waits_while_the_module_is_written_to_over_the_lan(station
         station.daemon(timing=PATIENT) as running,
     ):
         await reached.wait()
-        one.module.plug(tmp_path / "ttyUCM0")
+        await one.module.plug(tmp_path / "ttyUCM0")
         await cable_waits(one.module)
         assert [view["carrier"] for view in views(running, one.module)] == ["http"]
         go_on.set()
@@ -84,7 +84,7 @@ async def test_before_anything_is_written_the_lan_gives_way_to_a_cable(
     front.failing = hold
     async with interposed(listed(on_lan(station), 1)) as (one,), station.daemon(timing=PATIENT) as running:
         await reached.wait()
-        one.module.plug(tmp_path / "ttyUCM0")
+        await one.module.plug(tmp_path / "ttyUCM0")
         await cable_waits(one.module)
         go_on.set()
         view = await running.until(of(one.module, verified))
@@ -105,7 +105,7 @@ async def rsa(tmp_path: Path) -> AsyncIterator[Station]:
 async def test_a_push_whose_cable_is_pulled_goes_on_over_the_lan_where_it_stopped(rsa: Station, tmp_path: Path) -> None:
     segment = QuietSegment()
     async with powered(listed(rsa, 1), segment, baud=SLOW) as (module,), rsa.daemon() as running:
-        module.plug(tmp_path / "ttyUCM0")
+        await module.plug(tmp_path / "ttyUCM0")
         await module.until(lambda module: module.executed("reserve") > 0, timeout=20)
         segment.speak()
         key = lan_key(module.identity.hardware_id)

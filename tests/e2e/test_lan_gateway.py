@@ -63,7 +63,7 @@ async def test_a_module_does_not_change_from_one_gateway_to_another_by_itself(
         await running.until(of(module, at_rest))
         await shown(undecided, second)
         assert (await accept(undecided, second, other.token_file))[0] == 0
-        module.plug(tmp_path / "ttyUCM0")
+        await module.plug(tmp_path / "ttyUCM0")
         view = await running.until(of(module, holding("api_origin_changed")))
         assert view["hold"] is not None
         assert f"{site.url}, now {other.url}" in view["hold"]["message"]

@@ -57,7 +57,7 @@ async def test_where_a_stranger_never_stops_a_cable_helps(station: Station, tmp_
         view = await running.until(of(one.module, holding("link_lost")))
         status, said = await ucmctl(station.socket, "show", view["session"])
         assert (status, "another tool may keep talking to it" in said, "use a USB cable" in said) == (0, True, True)
-        one.module.plug(tmp_path / "ttyUCM0")
+        await one.module.plug(tmp_path / "ttyUCM0")
         view = await running.until(of(one.module, verified))
         assert (view["carrier"], view["adopted"]) == ("serial", False)
         assert counted([one.module], "commit") == {1}
