@@ -1,19 +1,15 @@
-"""avahi as a responder that shares nothing with us, in a network namespace."""
+"""An avahi-daemon in a network namespace: a responder that is nobody's here."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.netns import Namespace
 
-CONFIG = """
+_CONFIG = """
 [server]
 host-name={host}
 enable-dbus=no
@@ -27,23 +23,18 @@ publish-a-on-ipv6=no
 [reflector]
 [rlimits]
 """
-SERVICE = """<?xml version="1.0" standalone="no"?>
+_SERVICE = """<?xml version="1.0" standalone="no"?>
 <!DOCTYPE service-group SYSTEM "avahi-service.dtd">
 <service-group><name>{name}</name><service>
 <type>{type}</type><port>{port}</port>{text}
 </service></service-group>
 """
 # Its services, and its process's own file, are looked for in places that are built in.
-AVAHI = """
+_AVAHI = """
 mkdir -p /run/avahi-daemon && mount -t tmpfs tmpfs /run/avahi-daemon
 mount --bind {services} /etc/avahi/services
 exec avahi-daemon --no-drop-root --no-chroot --no-rlimits --file={config}
 """
-
-
-def demand_avahi() -> None:
-    if shutil.which("avahi-daemon") is None or shutil.which("ip") is None or os.geteuid() != 0:
-        pytest.fail("needs root and: apt-get install --no-install-recommends iproute2 avahi-daemon")
 
 
 @asynccontextmanager
@@ -52,14 +43,14 @@ async def avahi(machine: Namespace, folder: Path, module: str, *, v4: bool = Tru
     services = folder / module
     services.mkdir(parents=True)
     config = folder / f"{module}.conf"
-    config.write_text(CONFIG.format(host=f"host-{module[:8].lower()}", v4="yes" if v4 else "no"))
+    config.write_text(_CONFIG.format(host=f"host-{module[:8].lower()}", v4="yes" if v4 else "no"))
     text = "".join(f"<txt-record>{pair}</txt-record>" for pair in ("v=1", f"id={module}", "product=UCM", "state=new"))
     (services / "module.service").write_text(
-        SERVICE.format(name=f"ucm-{module}", type="_ucm-prov._tcp", port=8080, text=text)
+        _SERVICE.format(name=f"ucm-{module}", type="_ucm-prov._tcp", port=8080, text=text)
     )
     (services / "gateway.service").write_text(
-        SERVICE.format(name="Enapter-GW", type="_enapter-gw-http._tcp", port=80, text="")
+        _SERVICE.format(name="Enapter-GW", type="_enapter-gw-http._tcp", port=80, text="")
     )
-    script = AVAHI.format(services=services, config=config)
+    script = _AVAHI.format(services=services, config=config)
     async with machine.running("sh", "-ec", script) as process:
         yield process

@@ -56,7 +56,10 @@ power-off or modules; `ucm-sim air --help` shows them as commands.
 
 @click.command(epilog=_EXAMPLES)
 @click.option("--count", type=click.IntRange(1, _MOST), default=1, show_default=True, help="How many modules.")
-@click.option("--address", help="IPv4 address of all of them; by default this machine's first on a LAN.")
+@click.option(
+    "--address",
+    help="Address of all of them; by default this machine's first IPv4 one on a LAN. IPv6 only with --no-mdns.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Of the first module; 0: any."
 )

@@ -65,8 +65,9 @@ def _bound_preferably(address: str, port: int) -> socket.socket:
 
 
 def _bound(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with contextlib.ExitStack() as undo:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        bound = socket.socket(family, socket.SOCK_STREAM)
         undo.callback(bound.close)
         bound.setblocking(False)
         # Lets the listening socket beside the one that holds the port, and nobody beside the listening one.

@@ -182,6 +182,11 @@ class DaemonProcess:
         status, out = await ucmctl(self.socket, *arguments, "--json")
         return json.loads(out) if status == 0 else None
 
+    async def answering(self) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while await self.ctl("status") is None:
+                pass
+
     async def until(self, choose: Callable[[list[ModuleView]], list[ModuleView]]) -> list[ModuleView]:
         """Asks like an operator would, again and again, until the choice among all modules is not empty."""
         async with asyncio.timeout(DEADLINE):
@@ -189,15 +194,6 @@ class DaemonProcess:
                 answer = await self.ctl("list")
                 if answer and (chosen := choose(answer["modules"])):
                     return chosen
-
-    async def until_answers(self) -> None:
-        await self.until_true(lambda status: True)
-
-    async def until_true(self, condition: Callable[[Any], bool]) -> None:
-        """Asks for the status again and again until it meets the condition."""
-        async with asyncio.timeout(DEADLINE):
-            while not ((status := await self.ctl("status")) and condition(status)):
-                pass
 
     async def until_verified(self) -> list[ModuleView]:
         return await self.until(lambda modules: [module for module in modules if verified(module)])

@@ -67,7 +67,7 @@ async def test_modules_wait_visibly_while_the_api_is_away_and_go_on_by_themselve
     station: Station, site: SiteApi, front: Front
 ) -> None:
     front.hangs_up = True
-    async with powered(listed(on_lan(station), OFFLINE)) as modules, station.daemon(clock=FastClock(5.0)) as running:
+    async with powered(listed(on_lan(station), OFFLINE)) as modules, station.daemon(clock=FastClock(10.0)) as running:
         await all_are(running, modules, holding("api_unreachable"))
         together = front.calls
         assert together <= OFFLINE  # those that were under way before the first of them had failed
