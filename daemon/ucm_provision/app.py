@@ -6,9 +6,8 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,24 +30,9 @@ from ucm_provision.core.secret import Secret
 from ucm_provision.core.wanted import Cause
 from ucm_provision.discovery.mdns import LanBrowser
 from ucm_provision.discovery.ports import watching
-from ucm_provision.engine.appearing import Appearing
 from ucm_provision.engine.attempt import Site
-from ucm_provision.engine.blueprints import Blueprints
-from ucm_provision.engine.campaigns import Campaigns
-from ucm_provision.engine.feed import Feed
-from ucm_provision.engine.follow import Follower
-from ucm_provision.engine.gate import ApiGate, PatientApi, Pause
-from ucm_provision.engine.inspection import Inspection
-from ucm_provision.engine.operator import Operator
-from ucm_provision.engine.order_book import OrderBook
-from ucm_provision.engine.order_steps import ProvisionSteps, ReplacementSteps
-from ucm_provision.engine.orders import Orders
-from ucm_provision.engine.proofs import Proofs
-from ucm_provision.engine.record import Record
-from ucm_provision.engine.selection import Selection
-from ucm_provision.engine.session import SessionRunner
-from ucm_provision.engine.supervisor import Supervisor
-from ucm_provision.engine.upkeep import Upkeep
+from ucm_provision.engine.engine import Engine
+from ucm_provision.engine.gate import Pause
 from ucm_provision.engine.views import timeline_entry
 from ucm_provision.host import config, logs
 from ucm_provision.host.clock import SystemClock
@@ -74,103 +58,55 @@ class Daemon:
         gateway: GatewayApi | None,
         *,
         journal: Journal,
-        clock: Clock,
     ) -> None:
         self._settings = settings
-        self._site = site
+        self._plan = site.plan
         self._witness = witness
         self._gateway = gateway
         self._journal = journal
-        self._clock = clock
-        self._started_at = clock.now()
-        self.feed = Feed()
-        self.record = Record(journal, self.feed, clock)
-        self._gate = gate = ApiGate(site.api, clock)
-        site = replace(site, api=PatientApi(gate, clock))
-        self._proofs = proofs = Proofs(site.plan, kept.proofs)
-        self._supervisor = Supervisor(self.record, SessionRunner(site, self.record, proofs), gate, site.plan, clock)
-        self.operator = Operator(self.record, self._supervisor, proofs)
-        selection = Selection(self.record, self._supervisor, site.plan, proofs)
-        self._campaigns = Campaigns(
-            journal,
-            self.record,
-            self._supervisor,
-            selection,
-            profiles=kept.profiles,
-            feed=self.feed,
-            clock=clock,
-        )
+        self._clock = site.clock
+        self._started_at = site.clock.now()
+        self._expected = kept.expected
         follows = settings.values.policy.wifi_follow == "auto"
-        self._follower = Follower(self._campaigns, selection, site.plan, auto=follows)
-        self._inspection = Inspection(self.record, self._supervisor, site.api)
-        self._upkeep = Upkeep(
-            self.record,
-            self._supervisor,
-            self._inspection,
-            site.plan,
-            clock,
-            schedule=parts.schedule(settings),
-            campaign=self._campaigns.open,
-        )
-        self._appearing = Appearing(self.record, site.api, site.witness, clock)
-        self._expected = expected = kept.expected
-        self._book = OrderBook(journal, clock)
-        self._orders = Orders(
-            self._book,
-            gate,
-            clock,
-            provision=ProvisionSteps(self._book, gate, site.plan).carry_out,
-            replacement=ReplacementSteps(gate, expected, self.record, self.operator).carry_out,
-        )
-        self._blueprints = Blueprints(site.plan, self.record, self._book, self._orders, self.feed)
-        self._lan = LanBrowser(settings.lan_addresses(), clock, self._is_known) if settings.values.lan.mdns else None
+        self._engine = engine = Engine(site, kept, journal, parts.schedule(settings), follows=follows)
+        self.feed, self.record, self.operator = engine.feed, engine.record, engine.operator
+        lan = LanBrowser(settings.lan_addresses(), site.clock, self._is_known)
+        self._lan = lan if settings.values.lan.mdns else None
         self._more = (
-            OrderRoutes(self._orders, self._book, self.record, gate.device, site.plan.protocol),
-            ManifestRoutes(expected, self._manifest_imported),
+            OrderRoutes(engine.orders, engine.book, engine.record, engine.gate.device, site.plan.protocol),
+            ManifestRoutes(kept.expected, engine.manifest_imported),
             ChoiceRoutes(self._api_choice, self._accept_gateway),
             WifiRoutes(kept.profiles),
-            CampaignRoutes(self._campaigns, selection, self.record),
-            InspectionRoutes(self._inspection, self.operator, kept.profiles, self.record),
+            CampaignRoutes(engine.campaigns, engine.selection, engine.record),
+            InspectionRoutes(engine.inspection, engine.operator, kept.profiles, engine.record),
         )
 
     async def load(self) -> None:
-        """Takes up what the journal holds. Whoever asks earlier would take what is under way for unknown."""
-        await self.record.load()
-        await self._book.load()
-        await self._campaigns.load()
+        """Takes up what the journal holds."""
+        await self._engine.load()
 
     async def run(self) -> None:
         """Finds modules and takes care of them until cancelled."""
-        by_udev = self._settings.values.usb.udev
+        by_udev, sight = self._settings.values.usb.udev, self._engine.supervisor.sight
         async with watching(self._settings.globs(), self._clock, by_udev=by_udev) as ports:
             # What is plugged in is known before anybody decides that something is not.
-            await ports.look(self._supervisor.sight)
+            await ports.look(sight)
             async with asyncio.TaskGroup() as group:
+                self._engine.start(group)
                 group.create_task(self._witness.run(), name="witness")
-                group.create_task(self._supervisor.run(), name="supervisor")
-                group.create_task(self._orders.run(), name="orders")
-                group.create_task(self._blueprints.run(), name="blueprints")
-                group.create_task(self._campaigns.run(), name="campaigns")
-                group.create_task(self._upkeep.run(), name="upkeep")
-                group.create_task(self._appearing.run(), name="appearing")
-                group.create_task(NetworkManager(self._clock).watch(self._follower.moved), name="the box's own network")
-                group.create_task(ports.run(self._supervisor.sight), name="ports")
+                group.create_task(ports.run(sight), name="ports")
+                group.create_task(NetworkManager(self._clock).watch(self._engine.follower.moved), name="own network")
                 if self._lan:
-                    group.create_task(self._lan.run(self._supervisor.sight), name="lan")
+                    group.create_task(self._lan.run(sight), name="lan")
 
     def _is_known(self, hardware_id: str) -> bool:
         return hardware_id in self._expected or self.record.latest_of(hardware_id) is not None
-
-    async def _manifest_imported(self, new_proofs: Collection[str], by: str) -> None:
-        await self._proofs.superseded(new_proofs)
-        await self.operator.manifest_imported(by)
-        await self._blueprints.look()
 
     def control(self) -> ControlApi:
         return ControlApi(self.status, self.record, self._timeline, self.operator, self.feed, more=self._more)
 
     def status(self) -> StatusView:
-        plan, pause = self._site.plan, self._supervisor.pause
+        plan, engine, pause = self._plan, self._engine, self._engine.supervisor.pause
         return StatusView(
             version=version("ucm-provisiond"),
             api_version=API_VERSION,
@@ -179,12 +115,12 @@ class Daemon:
             api=ApiView(url=self._api_url(), site_id=plan.site_id),
             witness=self._witness.status,
             wifi=[network.ssid for network in plan.wifi],
-            box_wifi=self._follower.network,
-            campaign=campaign.id if (campaign := self._campaigns.open()) else None,
-            outdated=self._upkeep.count(Cause.NETWORKS),
+            box_wifi=engine.follower.network,
+            campaign=campaign.id if (campaign := engine.campaigns.open()) else None,
+            outdated=engine.upkeep.count(Cause.NETWORKS),
             paused=_pause_view(pause) if pause else None,
             modules=self.record.counts(),
-            orders=dict(Counter(order.state.value for order in self._book.orders())),
+            orders=dict(Counter(order.state.value for order in engine.book.orders())),
         )
 
     def _api_url(self) -> str:
@@ -206,7 +142,7 @@ class Daemon:
         if self._gateway is None:
             raise UcmError(Code.GATEWAY_REFUSED, f'api.url is "{self._settings.values.api.url}", not "gateway"')
         await self._gateway.accept(find_gateway(self._gateways(), wanted), token, ca)
-        self._gate.replace(self._gateway)
+        self._engine.gate.replace(self._gateway)
 
     async def _timeline(self, session_id: str) -> list[TimelineEntry]:
         return [timeline_entry(entry.at, entry.event) for entry in await self._journal.history(session_id)]
@@ -241,7 +177,7 @@ async def start(
         kept, routes = await parts.kept(settings), parts.Routes()
         links, plan = parts.device_links(settings, timing, routes), parts.site_plan(settings, kept)
         site = Site(links, api.client, parts.broker_check(settings), witness, clock, plan)
-        daemon = Daemon(settings, site, kept, witness, api.gateway, journal=journal, clock=clock)
+        daemon = Daemon(settings, site, kept, witness, api.gateway, journal=journal)
         routes.present = daemon.record.present
         await daemon.load()
         await stack.enter_async_context(serve(daemon.control(), settings.file(settings.values.control.socket)))

@@ -130,8 +130,6 @@ RESTORE_ONCE_IN = 3600.0
 APPEARING_EVERY = 60.0
 # How soon a campaign takes note of what has become of its members.
 CAMPAIGN_EVERY = 0.5
-# How long a trial lasts at least while many modules share a broker (hardware/link/SPEC.md, section 7).
-TRIAL_AMONG_MANY = 300
 CAMPAIGN_WAVE_LARGEST = 100
 PAUSE_ALL_SECONDS = 60.0
 # An API that is away is asked for again by one module alone, less and less often; then all go on.
