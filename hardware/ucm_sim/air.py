@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ucm_sim.lan_segment import LanSegment
 
+USUAL_RSSI_DBM = -58
 _CHANNELS = (1, 6, 11)
 
 
@@ -32,7 +33,7 @@ class Network:
 
     ssid: str
     passphrase: str | None = field(default=None, repr=False)
-    rssi_dbm: int = -58
+    rssi_dbm: int = USUAL_RSSI_DBM
     hidden: bool = False
     bssid: bytes = b""
     segment: LanSegment | None = None
@@ -54,19 +55,23 @@ class Network:
 class Air:
     """The networks of a site. Modules notice each change at once.
 
-    In an air of `any_network`, every network exists as soon as somebody names it, and takes any passphrase.
+    In an air of `any_network`, every network exists as soon as somebody names it, and takes any passphrase; it is as
+    strong as `rssi_dbm`.
     """
 
-    def __init__(self, networks: Iterable[Network] = (), *, any_network: bool = False) -> None:
+    def __init__(
+        self, networks: Iterable[Network] = (), *, any_network: bool = False, rssi_dbm: int = USUAL_RSSI_DBM
+    ) -> None:
         self._networks = {network.ssid: network for network in networks}
         self._any_network = any_network
+        self._rssi_dbm = rssi_dbm
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 
     @classmethod
-    def of(cls, passphrases: Mapping[str, str] | None) -> "Air":
+    def of(cls, passphrases: Mapping[str, str] | None, rssi_dbm: int = USUAL_RSSI_DBM) -> "Air":
         """An air with these networks (SSID to passphrase); of none given: of any network."""
-        named = [Network(ssid, passphrase) for ssid, passphrase in (passphrases or {}).items()]
-        return cls(named, any_network=not named)
+        named = [Network(ssid, passphrase, rssi_dbm) for ssid, passphrase in (passphrases or {}).items()]
+        return cls(named, any_network=not named, rssi_dbm=rssi_dbm)
 
     @property
     def networks(self) -> list[Network]:
@@ -80,7 +85,7 @@ class Air:
     def find(self, ssid: str) -> Network | None:
         """The network, also one that is switched off."""
         if self._any_network and ssid not in self._networks:
-            self._networks[ssid] = Network(ssid)
+            self._networks[ssid] = Network(ssid, rssi_dbm=self._rssi_dbm)
         return self._networks.get(ssid)
 
     def __getitem__(self, ssid: str) -> Network:

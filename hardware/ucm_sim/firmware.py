@@ -82,15 +82,15 @@ class Firmware:
 
     async def run(self) -> None:
         """Live until cancelled."""
-        try:
-            async with self._tasks:
-                self._reconnect(after_s=0)
-                if self.slots.trial:
-                    self._start_timer()
+        async with self._tasks:
+            self._reconnect(after_s=0)
+            if self.slots.trial:
+                self._start_timer()
+            try:
                 await asyncio.Event().wait()
-        finally:
-            if self.lan is not None:
-                self.lan.leave()
+            finally:
+                if self.lan is not None:
+                    self.lan.shut()
 
     def rejoin(self) -> None:
         """Leave the network and join it again: it may have another address for the module now."""

@@ -40,6 +40,7 @@ class LanCarrier:
         self._listening = listening
         self._arriving: asyncio.Task[None] | None = None
         self._published: Service | None = None
+        self._is_shut = False
 
     @property
     def is_listening(self) -> bool:
@@ -47,14 +48,21 @@ class LanCarrier:
 
     def follow(self, *, online: bool) -> None:
         """The module is in a network, or in none; what it says of itself may have changed, too."""
+        if self._is_shut:
+            return
         if not online:
-            self.leave()
+            self._leave()
         elif self._arriving is None:
             self._arriving = self._spawn(self._arrive())
         elif self._published is not None:
             self._publish()
 
-    def leave(self, *, goodbye: bool = False) -> None:
+    def shut(self, *, goodbye: bool = False) -> None:
+        """Close everything for good, whatever the module's last moments still bring."""
+        self._is_shut = True
+        self._leave(goodbye=goodbye)
+
+    def _leave(self, *, goodbye: bool = False) -> None:
         """Close everything at once. A module that drops out of a network cannot say goodbye any more."""
         if self._arriving is None:
             return

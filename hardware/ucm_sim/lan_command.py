@@ -1,16 +1,20 @@
 """`ucm-sim lan`: many modules on the LAN in one process."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import resource
 import socket
 import struct
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 
 from ucm_sim import terminal
+from ucm_sim.air import Air, UnknownNetworkError
+from ucm_sim.control import Control
 from ucm_sim.factory import WrongModuleError
 from ucm_sim.flash import FlashUnreadableError
 from ucm_sim.identity import product_names
@@ -38,6 +42,15 @@ Examples:
 \b
   # three in reach of one network, on ports 8080 to 8082, that remember their configurations between runs
   ucm-sim lan --count 3 --port 8080 --network 'plant-wifi=a passphrase' --state modules --manifest modules.csv
+
+\b
+  # two networks, each on an interface of its own, that can be switched off: ucm-sim air --control air.sock off old
+  ucm-sim lan --network old=one --network new=two --segment old=192.0.2.2 --segment new=198.51.100.2 \\
+    --control air.sock
+
+The control socket takes a line of JSON for each request, for example {"do": "off", "ssid": "old"}, and answers with
+{"ok": ...} or {"error": "..."}. `do` is: networks, add, on, off, passphrase, in-range, out-of-range, rssi, power-on,
+power-off or modules; `ucm-sim air --help` shows them as commands.
 """
 
 
@@ -74,6 +87,18 @@ Examples:
     help="A Wi-Fi network in reach; none given: any network will do.",
 )
 @click.option(
+    "--segment",
+    "segments",
+    multiple=True,
+    metavar="SSID=ADDRESS",
+    help="Where modules listen and announce themselves while they are in that network; --address for all others.",
+)
+@click.option(
+    "--control",
+    type=click.Path(path_type=Path),
+    help="A Unix socket, made here, over which the air can be changed: see `ucm-sim air`.",
+)
+@click.option(
     "--telemetry",
     type=click.FloatRange(0, 86400),
     default=1,
@@ -105,6 +130,8 @@ def lan(
     product: str,
     model: str,
     networks: tuple[str, ...],
+    segments: tuple[str, ...],
+    control: Path | None,
     telemetry: float,
     register: float,
     boot_s: float,
@@ -117,6 +144,8 @@ def lan(
         raise click.UsageError("--port leaves no room for that many modules")
     address = address or _address_on_a_lan()
     segment = LanSegment([address], mdns=not no_mdns)
+    air = Air.of(terminal.parse_networks(networks), rssi)
+    bound = _bind(air, terminal.parse_segments(segments), mdns=not no_mdns)
     fleet = LanFleet(
         count,
         segment,
@@ -126,11 +155,10 @@ def lan(
         state=state,
         product=product,
         model=model,
-        networks=terminal.parse_networks(networks),
+        air=air,
         telemetry_every_s=telemetry,
         register_every_s=register,
         boot_s=boot_s,
-        rssi_dbm=rssi,
         announce=terminal.print_event if verbose else _say_nothing,
     )
     _allow_many_sockets()
@@ -139,11 +167,11 @@ def lan(
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if manifest is not None:
             _write_privately(manifest, fleet.manifest(protocol))
-        asyncio.run(_run(segment, fleet))
+        asyncio.run(_run([segment, *bound], fleet, control))
     except (FlashUnreadableError, WrongModuleError) as failure:
         raise click.ClickException(f"{failure}. Give another --state, or the --seed of the first time.") from failure
     except OSError as failure:
-        raise click.ClickException(f"{failure.strerror}: {failure.filename or address}") from failure
+        raise click.ClickException(f"{failure.strerror or failure}: {failure.filename or address}") from failure
 
 
 def _allow_many_sockets() -> None:
@@ -152,8 +180,24 @@ def _allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _run(segment: LanSegment, fleet: LanFleet) -> None:
-    async with segment, fleet:
+def _bind(air: Air, addresses: Mapping[str, str], *, mdns: bool) -> list[LanSegment]:
+    """Give each network that has an address a segment there; networks of one address share it."""
+    made = {address: LanSegment([address], mdns=mdns) for address in addresses.values()}
+    for ssid, address in addresses.items():
+        try:
+            air[ssid].segment = made[address]
+        except UnknownNetworkError as failure:
+            raise click.UsageError(f"--segment: {failure}") from failure
+    return list(made.values())
+
+
+async def _run(segments: Iterable[LanSegment], fleet: LanFleet, control: Path | None) -> None:
+    async with contextlib.AsyncExitStack() as running:
+        for segment in segments:
+            await running.enter_async_context(segment)
+        await running.enter_async_context(fleet)
+        if control is not None:
+            await running.enter_async_context(Control(control, fleet))
         ports = [module.port for module in fleet.modules]
         where = f"{fleet.address}, port{_plural(len(ports))} {min(ports)}"
         terminal.print_event(f"ready: {_modules(len(ports))} at {where}" + (f" to {max(ports)}" * (len(ports) > 1)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from ucm_sim.air import Air
+from ucm_sim.air import USUAL_RSSI_DBM, Air
 from ucm_sim.identity import Identity
 from ucm_sim.lan_module import LanModule
 from ucm_sim.lan_segment import LanSegment
@@ -49,7 +49,8 @@ class LanFleet:
         self.address = address
         self._first_port = first_port
         self._state = state
-        self.air = options.pop("air", None) or Air.of(options.pop("networks", None))
+        own = Air.of(options.pop("networks", None), options.pop("rssi_dbm", USUAL_RSSI_DBM))
+        self.air = options.pop("air", None) or own
         self._options: ModuleOptions = {**options, "air": self.air}
         self._entered = contextlib.AsyncExitStack()
 

@@ -77,7 +77,7 @@ class LanModule(Module):
         until the records' time is over. Connections are refused then: the silence of a dead host needs a dead host.
         """
         if goodbye and self._board.firmware is not None and self._board.firmware.lan is not None:
-            self._board.firmware.lan.leave(goodbye=True)
+            self._board.firmware.lan.shut(goodbye=True)
         await self._switch_off()
 
     async def plug(self, link: Path) -> None:

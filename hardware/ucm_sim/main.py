@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ucm_sim import terminal
+from ucm_sim.air_command import air
 from ucm_sim.factory import WrongModuleError
 from ucm_sim.flash import FlashUnreadableError
 from ucm_sim.identity import Identity, product_names
@@ -147,6 +148,7 @@ def _label_of(state: Path) -> str:
 
 
 main.add_command(lan)
+main.add_command(air)
 
 
 if __name__ == "__main__":

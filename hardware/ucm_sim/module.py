@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self, TypedDict
 
-from ucm_sim.air import Air
+from ucm_sim.air import USUAL_RSSI_DBM, Air
 from ucm_sim.board import Board
 from ucm_sim.broker import Habits
 from ucm_sim.cable import Cable
@@ -29,7 +29,7 @@ class ModuleOptions(TypedDict, total=False):
     air: Air | None
     networks: Mapping[str, str] | None
     wifi: Mapping[str, str] | None
-    rssi_dbm: int | None
+    rssi_dbm: int
     telemetry_every_s: float
     register_every_s: float
     verifier_form: VerifierForm
@@ -44,8 +44,8 @@ class Module:
     `state_file` is the flash: it outlives the object. Without one the flash lives as long as the object.
     `baud` 0 removes the limit of the serial wire's speed. `reset_on_open` resets the module whenever a host
     opens a terminal that nobody had open. `air` is what it shares with others; without one it has an air of its
-    own, in which `networks` maps the SSIDs to passphrases; empty: any network will do. `rssi_dbm` is how strongly
-    it hears them all. `wifi` (SSID to passphrase) are networks that the module knows before it is configured.
+    own, in which `networks` maps the SSIDs to passphrases; empty: any network will do. All of those are as strong as
+    `rssi_dbm`. `wifi` (SSID to passphrase) are networks that the module knows before it is configured.
     Online it publishes telemetry and its registration every so many seconds; with 0 telemetry never, the
     registration once. `announce(sentence)` is called for each event that a person may want to read.
 
@@ -64,7 +64,7 @@ class Module:
         air: Air | None = None,
         networks: Mapping[str, str] | None = None,
         wifi: Mapping[str, str] | None = None,
-        rssi_dbm: int | None = None,
+        rssi_dbm: int = USUAL_RSSI_DBM,
         telemetry_every_s: float = 1.0,
         register_every_s: float = 30.0,
         verifier_form: VerifierForm = VerifierForm.STANDARD,
@@ -73,7 +73,7 @@ class Module:
         announce: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.identity = identity
-        self.radio = Radio(air or Air.of(networks), rssi_dbm)
+        self.radio = Radio(air or Air.of(networks, rssi_dbm))
         self._board = Board(
             identity,
             state_file,
@@ -154,7 +154,7 @@ class Module:
 
     @property
     def ssid(self) -> str:
-        """The network that it is in, empty if it is in none."""
+        """The network that it is in; empty while it is in none."""
         return self._board.firmware.link.association.ssid if self._board.firmware else ""
 
     @property

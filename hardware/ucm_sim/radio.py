@@ -19,17 +19,13 @@ class Heard:
 class Radio:
     """One module's view of the air.
 
-    `rssi_dbm`, if given, is how strongly the module hears every network that it has no view of its own of. Joining
-    takes `association_s`, getting an address `lease_s`: seconds of the module's time.
+    Joining takes `association_s`, getting an address `lease_s`: seconds of the module's time.
     """
 
-    def __init__(
-        self, air: Air, rssi_dbm: int | None = None, *, association_s: float = 0.4, lease_s: float = 0.2
-    ) -> None:
+    def __init__(self, air: Air, *, association_s: float = 0.4, lease_s: float = 0.2) -> None:
         self.air = air
         self.association_s = association_s
         self.lease_s = lease_s
-        self._usual_dbm = rssi_dbm
         self._own_dbm: dict[str, int] = {}
         self._out_of_range: set[str] = set()
         self._joined: tuple[pb.Wifi, asyncio.Future[pb.Reason.ValueType]] | None = None
@@ -72,8 +68,7 @@ class Radio:
         network = self.air.find(ssid) if ssid else None
         if network is None or not self._hears(network):
             return 0
-        usual = network.rssi_dbm if self._usual_dbm is None else self._usual_dbm
-        return self._own_dbm.get(ssid, usual)
+        return self._own_dbm.get(ssid, network.rssi_dbm)
 
     def set_rssi(self, ssid: str, rssi_dbm: int) -> None:
         """Make it hear a network as strongly as this, whatever others hear; raises UnknownNetworkError."""

@@ -24,11 +24,16 @@ async def until_stopped() -> None:
 
 def parse_networks(given: Iterable[str]) -> dict[str, str]:
     """Networks as SSID=PASSPHRASE; raises click.UsageError."""
-    return dict(map(_network, given))
+    return dict(_pair(one, "--network wants SSID=PASSPHRASE") for one in given)
 
 
-def _network(given: str) -> tuple[str, str]:
-    ssid, separator, passphrase = given.partition("=")
+def parse_segments(given: Iterable[str]) -> dict[str, str]:
+    """Addresses of networks as SSID=ADDRESS; raises click.UsageError."""
+    return dict(_pair(one, "--segment wants SSID=ADDRESS") for one in given)
+
+
+def _pair(given: str, complaint: str) -> tuple[str, str]:
+    ssid, separator, value = given.partition("=")
     if not ssid or not separator:
-        raise click.UsageError("--network wants SSID=PASSPHRASE")
-    return ssid, passphrase
+        raise click.UsageError(complaint)
+    return ssid, value
