@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo
 
@@ -9,6 +13,11 @@ from tests.wire.mdns import packets
 from tests.wire.mdns.lan import announce, announcer, info, new_id, watching
 from ucm_provision.core import policy
 from ucm_provision.core.model import Carrier, GatewaySighting
+from ucm_provision.discovery import mdns
+from ucm_provision.discovery.hearing import Hearing, Listener
+from ucm_provision.discovery.interfaces import Network
+from ucm_provision.discovery.mdns import LanBrowser
+from ucm_provision.discovery.roster import Roster
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +45,32 @@ async def test_a_module_appears_moves_and_leaves() -> None:
     assert moved.present
     assert "192.0.2.8:8080" in moved.endpoint.routes
     assert not gone.present
+
+
+async def test_what_is_heard_while_sockets_are_being_opened_is_read_once_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, heard = new_id(), asyncio.Event()
+    changed, opened = LanBrowser.changed, mdns.hearing
+
+    def hear(browser: LanBrowser, names: Iterable[str]) -> None:
+        changed(browser, names := list(names))
+        if any(module.lower() in name for name in names):
+            heard.set()
+
+    @asynccontextmanager
+    async def opening(network: Network, roster: Roster, listener: Listener) -> AsyncIterator[Hearing]:
+        async with opened(network, roster, listener) as hearing:
+            await heard.wait()
+            await asyncio.sleep(0)  # whoever reads has had a turn
+            yield hearing
+
+    monkeypatch.setattr(LanBrowser, "changed", hear)
+    monkeypatch.setattr(mdns, "hearing", opening)
+    async with announcer() as responder:
+        await announce(responder, info(module))
+        async with watching() as watcher:
+            await watcher.sightings_of(module, 1)
 
 
 async def test_a_gateway_appears_and_leaves() -> None:
