@@ -11,7 +11,7 @@ import heapq
 import itertools
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from zeroconf import IPVersion, ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
@@ -23,8 +23,6 @@ SERVICE_TYPE = "_ucm-prov._tcp.local."
 _SERVICES_A_PACKET = 4  # about 300 bytes each, and a packet is to fit an Ethernet frame
 _PACE_S = 0.01
 _AGAIN_AFTER_S = 1.0
-# zeroconf may hold an answer back for a little more than a second, and send it for a service that is gone by then.
-_GOODBYE_AGAIN_AFTER_S = 1.5
 _GOODBYE = 0
 
 
@@ -76,8 +74,7 @@ class Responder:
     async def close(self) -> None:
         """Send the goodbyes that are still due and stop answering."""
         await end(self._sending)
-        goodbyes = {turn.announcement.info.key: turn for turn in self._turns if turn.announcement.ttl == _GOODBYE}
-        self._turns = sorted(replace(turn, at=0.0) for turn in goodbyes.values())
+        self._turns = sorted(turn for turn in self._turns if turn.announcement.ttl == _GOODBYE)
         while self._turns:
             self._send_due()
             await asyncio.sleep(_PACE_S)
@@ -97,11 +94,18 @@ class Responder:
         if info is None:
             return
         self._zeroconf.zeroconf.registry.async_remove(info)
+        self._take_back_answers(info)
         del self._latest[info.key]
         if goodbye:
-            farewell = _Announcement(info, _GOODBYE)
-            self._schedule(farewell, 0)
-            self._schedule(farewell, _GOODBYE_AGAIN_AFTER_S)
+            self._schedule(_Announcement(info, _GOODBYE), 0)
+
+    def _take_back_answers(self, info: ServiceInfo) -> None:
+        """zeroconf holds answers back for a second or so, and would send them for a service that is gone by then."""
+        records = (info.dns_pointer(), info.dns_service(), info.dns_text(), *info.dns_addresses())
+        zeroconf = self._zeroconf.zeroconf
+        for group in (*zeroconf.out_queue.queue, *zeroconf.out_delay_queue.queue):
+            for record in records:
+                group.answers.pop(record, None)
 
     def _info(self, service: Service) -> ServiceInfo:
         return ServiceInfo(
