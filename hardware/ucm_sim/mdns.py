@@ -94,9 +94,18 @@ class Responder:
         if info is None:
             return
         self._zeroconf.zeroconf.registry.async_remove(info)
+        self._take_back_answers(info)
         del self._latest[info.key]
         if goodbye:
             self._schedule(_Announcement(info, _GOODBYE), 0)
+
+    def _take_back_answers(self, info: ServiceInfo) -> None:
+        """zeroconf holds answers back for a second or so, and would send them for a service that is gone by then."""
+        records = (info.dns_pointer(), info.dns_service(), info.dns_text(), *info.dns_addresses())
+        zeroconf = self._zeroconf.zeroconf
+        for group in (*zeroconf.out_queue.queue, *zeroconf.out_delay_queue.queue):
+            for record in records:
+                group.answers.pop(record, None)
 
     def _info(self, service: Service) -> ServiceInfo:
         return ServiceInfo(

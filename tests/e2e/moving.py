@@ -14,13 +14,15 @@ from tests.e2e.lan import at_rest, listed, on_lan, powered
 from tests.e2e.station import PASSPHRASE, SSID, FastClock, Running, Station, ucmctl
 from tests.mosquitto.harness import MosquittoProcess
 from ucm_provision.wire import CampaignView, ModuleView
-from ucm_sim import Air, Identity, LanModule, Network, ScaledClock
+from ucm_sim import Air, Identity, LanModule, LanSegment, Network, ScaledClock
 
 OLD, NEW = SSID, "plant-2026"
 NEW_PASSPHRASE = "staple battery horse"
 # How much faster than the wall's the clocks of daemon and modules are. A trial leaves 6 s to a busy machine.
 FAST = 10.0
 TRIAL = 60
+# How long an announcement is believed, in seconds of the wall's.
+ANNOUNCED = 120
 PATIENCE = 60.0
 
 
@@ -37,6 +39,11 @@ class Moving:
     async def change(self, *arguments: str, ssid: str = NEW) -> tuple[int, CampaignView]:
         """``ucmctl wifi change``, which ends when nobody is under way any more: its exit status and the campaign."""
         return await campaign_of(self.station, "change", "--ssid", ssid, *arguments)
+
+    async def begin(self, *arguments: str, ssid: str = NEW) -> CampaignView:
+        """A campaign from when nobody is under way any more: sooner than the command would notice."""
+        await campaign_of(self.station, "change", "--ssid", ssid, "--no-wait", *arguments)
+        return await until_campaign(self.station, lambda campaign: campaign["idle"])
 
     async def campaign(self, *arguments: str) -> tuple[int, CampaignView]:
         """``ucmctl wifi`` with a command that answers with a campaign."""
@@ -95,7 +102,9 @@ async def moving(
     identities = expected(station, count)
     station.pops |= {each.hardware_id: each.pop for each in besides}
     options = {"air": air, "clock": ScaledClock(fast), "telemetry_every_s": 0.0}
-    async with powered(identities, **options) as modules, station.daemon(clock=clock) as running:
+    # The daemon's clock ends the announcements' time, too.
+    segment = LanSegment(ttl_s=int(ANNOUNCED * fast))
+    async with powered(identities, segment, **options) as modules, station.daemon(clock=clock) as running:
         await each_is(running, modules, at_rest)
         await know_the_new_network(station)
         yield Moving(station, running, modules, air, clock)

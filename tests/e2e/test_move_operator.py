@@ -94,19 +94,19 @@ async def test_the_only_network_cannot_be_dropped(station: Station) -> None:
 async def test_while_one_campaign_is_open_there_is_no_other(station: Station) -> None:
     async with moving(station, FEW) as move:
         await off(move, move.modules[0])
-        assert (await move.change("--stage"))[1]["counts"] == {"done": FEW - 1, "pending": 1}
+        assert (await move.begin("--stage"))["counts"] == {"done": FEW - 1, "pending": 1}
         status, said = await wifi(move, "change", "--ssid", NEW)
         assert (status, said.partition(":")[0]) == (FAILED, "CAMPAIGN_OPEN")
         assert commits(move.modules) == [1] + [2] * (FEW - 1)
         assert (await wifi(move, "abort"))[0] == 0
-        assert (await move.change())[1]["counts"] == {"done": FEW - 1, "pending": 1}
+        assert (await move.begin())["counts"] == {"done": FEW - 1, "pending": 1}
 
 
 async def test_a_network_that_is_dropped_under_way_ends_the_campaign_and_not_the_daemon(station: Station) -> None:
     async with moving(station, FEW) as move:
         late = move.modules[0]
         await off(move, late)
-        await move.change()
+        await move.begin()
         assert (await wifi(move, "drop", NEW))[0] == 0
         await late.power_on()
         campaign = await until_campaign(station, ended)
@@ -205,7 +205,7 @@ async def test_a_paused_campaign_begins_nobody_until_it_is_resumed(station: Stat
     async with moving(station, FEW) as move:
         late = move.modules[0]
         await off(move, late)
-        await move.change()
+        await move.begin()
         status, campaign = await move.campaign("pause")
         assert (status, campaign["state"], "paused it" in (campaign["reason"] or "")) == (0, "paused", True)
         await late.power_on()
@@ -220,7 +220,7 @@ async def test_an_aborted_campaign_leaves_the_others_as_they_are(station: Statio
     async with moving(station, FEW) as move:
         late = move.modules[0]
         await off(move, late)
-        await move.change()
+        await move.begin()
         status, campaign = await move.campaign("abort")
         assert (status, campaign["state"], campaign["counts"]) == (0, "aborted", {"done": FEW - 1, "pending": 1})
         for command in ("resume", "pause", "abort"):

@@ -7,7 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import pytest
-from zeroconf import DNSAddress, DNSRecord, DNSService, DNSText, IPVersion, ServiceStateChange, Zeroconf
+from zeroconf import (
+    DNSAddress,
+    DNSPointer,
+    DNSRecord,
+    DNSService,
+    DNSText,
+    IPVersion,
+    ServiceStateChange,
+    Zeroconf,
+    current_time_millis,
+)
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from tests.sim.host import Secured
@@ -201,3 +211,17 @@ async def test_without_mdns_nothing_is_heard(segment: LanSegment, listener: List
         async with LanModule(other, None, segment, boot_s=0):
             await listener.finds(other)
         assert not listener.lists(identity)
+
+
+async def test_an_answer_that_was_held_back_does_not_follow_the_goodbye(
+    module: LanModule, segment: LanSegment, listener: Listener, identity: Identity
+) -> None:
+    other = Identity(secrets.token_hex(16).upper(), POP)
+    assert segment._responder is not None
+    zeroconf = segment._responder._zeroconf.zeroconf
+    held = {DNSPointer(TYPE, 12, 1, 120, name_of(each)): set[DNSRecord]() for each in (identity, other)}
+    zeroconf.out_delay_queue.async_add(current_time_millis(), held)
+    await module.power_off(goodbye=True)
+    await listener.loses(identity)
+    await listener.finds(other)
+    assert not listener.lists(identity)

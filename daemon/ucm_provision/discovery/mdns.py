@@ -127,7 +127,7 @@ class LanBrowser:
         try:
             async with hearing(network, self._roster, self) as self._hearing:
                 self._listening.set()
-                self._stirred.set()  # what came in before there was anybody to read it
+                self._stirred.set()  # there may be something to read already
                 log.info("listening for modules on the LAN", addresses=[str(a.ip) for a in network.addresses])
                 while self._look() == network:
                     await self._stir(news)
@@ -155,6 +155,7 @@ class LanBrowser:
 
     async def _report(self, sight: Sight) -> None:
         while True:
+            # What is heard before the sockets are all open is no news again later, so it has to wait until then.
             while self._unread and self._hearing is not None:
                 self._read_some()
                 await asyncio.sleep(0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo
@@ -11,8 +13,11 @@ from tests.wire.mdns import packets
 from tests.wire.mdns.lan import LOOPBACK, Watcher, announce, announcer, info, new_id, watching
 from ucm_provision.core import policy
 from ucm_provision.core.model import Carrier, GatewaySighting
+from ucm_provision.discovery import mdns
+from ucm_provision.discovery.hearing import Hearing, Listener
+from ucm_provision.discovery.interfaces import Network
 from ucm_provision.discovery.mdns import LanBrowser
-from ucm_provision.host.clock import SystemClock
+from ucm_provision.discovery.roster import Roster
 
 
 @pytest.fixture(autouse=True)
@@ -42,22 +47,30 @@ async def test_a_module_appears_moves_and_leaves() -> None:
     assert not gone.present
 
 
-async def test_what_is_announced_while_the_browser_starts_is_not_lost() -> None:
-    """One announcement of each module in every turn of the loop: some come in before the browser is ready to read."""
-    browser = LanBrowser([LOOPBACK], SystemClock(), lambda _: True)
-    watcher = Watcher(browser)
-    running = asyncio.create_task(browser.run(watcher.sight))
-    try:
-        with packets.sender() as out:
-            while not browser.listening.is_set():
-                out.send(packets.module(new_id()))
-                await asyncio.sleep(0)
-        heard = {instance.hardware_id for instance in browser._roster}
-        await watcher.until(lambda: heard <= {sighting.announced_id for sighting in watcher.sightings})
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-    assert heard
+async def test_what_is_heard_while_sockets_are_being_opened_is_read_once_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, heard = new_id(), asyncio.Event()
+    changed, opened = LanBrowser.changed, mdns.hearing
+
+    def hear(browser: LanBrowser, names: Iterable[str]) -> None:
+        changed(browser, names := list(names))
+        if any(module.lower() in name for name in names):
+            heard.set()
+
+    @asynccontextmanager
+    async def opening(network: Network, roster: Roster, listener: Listener) -> AsyncIterator[Hearing]:
+        async with opened(network, roster, listener) as hearing:
+            await heard.wait()
+            await asyncio.sleep(0)  # whoever reads has had a turn
+            yield hearing
+
+    monkeypatch.setattr(LanBrowser, "changed", hear)
+    monkeypatch.setattr(mdns, "hearing", opening)
+    async with announcer() as responder:
+        await announce(responder, info(module))
+        async with watching() as watcher:
+            await watcher.sightings_of(module, 1)
 
 
 async def test_a_gateway_appears_and_leaves() -> None:
