@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -138,26 +139,33 @@ class PatientApi:
     def __init__(self, gate: ApiGate, clock: Clock) -> None:
         self._gate = gate
         self._clock = clock
+        self._turns = asyncio.Semaphore(policy.API_CALLS_AT_ONCE)
 
     @property
     def origin(self) -> str:
         return self._gate.origin
 
     async def site_id(self) -> str:
-        return await self._present().site_id()
+        async with self._turn() as gate:
+            return await gate.site_id()
 
     async def provision(self, arguments: ProvisionArguments) -> Provisioned:
-        return await self._present().provision(arguments)
+        async with self._turn() as gate:
+            return await gate.provision(arguments)
 
     async def device(self, device_id: str) -> Device | None:
-        return await self._present().device(device_id)
+        async with self._turn() as gate:
+            return await gate.device(device_id)
 
     async def rename(self, device_id: str, *, name: str | None = None, slug: str | None = None) -> Device:
-        return await self._present().rename(device_id, name=name, slug=slug)
+        async with self._turn() as gate:
+            return await gate.rename(device_id, name=name, slug=slug)
 
-    def _present(self) -> ApiGate:
-        """The gate, unless the API is away and not yet due to be tried again."""
-        outage, now = self._gate.outage, self._clock.now()
-        if outage and now < outage.until:
-            raise UcmError(outage.error.code, outage.error.detail, retry_after=outage.until - now)
-        return self._gate
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[ApiGate]:
+        """The gate, once it is our turn, unless the API is away by then and not yet due to be tried again."""
+        async with self._turns:
+            outage, now = self._gate.outage, self._clock.now()
+            if outage and now < outage.until:
+                raise UcmError(outage.error.code, outage.error.detail, retry_after=outage.until - now)
+            yield self._gate

@@ -360,6 +360,20 @@ async def test_an_outage_is_probed_by_one_module_and_its_end_lets_all_go_on() ->
         assert plant.supervisor.pause is None
 
 
+async def test_those_that_queue_for_an_api_that_turns_out_to_be_away_do_not_ask_it() -> None:
+    async with Plant().running() as plant:
+        modules = [listed(plant, number) for number in range(1, 41)]
+        plant.api.gate.clear()
+        for module in modules:
+            await plant.announce(module)
+        await settle()
+        plant.api.fault = UcmError(Code.API_UNREACHABLE)
+        plant.api.gate.set()
+        await settle()
+        assert all(held(plant.session(module), Code.API_UNREACHABLE) for module in modules)
+        assert plant.api.asked.total() == policy.API_CALLS_AT_ONCE
+
+
 # ---- blinking ------------------------------------------------------------------------------------
 
 
