@@ -10,7 +10,7 @@ import pytest
 from zeroconf.asyncio import AsyncServiceInfo
 
 from tests.wire.mdns import packets
-from tests.wire.mdns.lan import LOOPBACK, Watcher, announce, announcer, info, new_id, watching
+from tests.wire.mdns.lan import announce, announcer, info, new_id, watching
 from ucm_provision.core import policy
 from ucm_provision.core.model import Carrier, GatewaySighting
 from ucm_provision.discovery import mdns
