@@ -75,6 +75,7 @@ def codes_of_failed(move: Moving) -> dict[str, str]:
     return {hardware_id: hold["code"] for hardware_id, hold in holds.items() if hold}
 
 
+@pytest.mark.timeout(240)
 async def test_two_hundred_modules_move(station: Station, site: SiteApi, mosquitto: MosquittoProcess) -> None:
     async with moving(station, MANY) as move:
         before = move.devices()

@@ -167,6 +167,7 @@ def is_away(view: ModuleView) -> bool:
     return verified(view) and not view["present"]
 
 
+@pytest.mark.timeout(240)
 async def test_staged_modules_follow_and_the_others_need_a_cable(plant: Plant) -> None:
     station = plant.station
     async with plant.fleet("staged", STAGED) as staged:

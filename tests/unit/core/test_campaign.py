@@ -168,7 +168,7 @@ def test_whatever_becomes_of_them_every_campaign_keeps_its_bounds_and_comes_to_a
 ) -> None:
     members = [Member(name) for name in campaign.members]
     began: list[str] = []
-    for _ in range(60):
+    for _ in range(40):
         campaign = judge(campaign, members, 2.0)
         if campaign.state is CampaignState.PAUSED:
             campaign = resumed(campaign, members, 3.0)
