@@ -19,7 +19,12 @@ BOOT_LOG = (
 )
 PROTO_VER = json.dumps(
     {
-        "ucm": {"ver": "1.0", "cap": ["config", "trial", "identify"], "max_frame": MAX_FRAME, "id": HARDWARE_ID},
+        "ucm": {
+            "ver": "1.0",
+            "cap": ["config", "trial", "scan", "identify"],
+            "max_frame": MAX_FRAME,
+            "id": HARDWARE_ID,
+        },
         "prov": {"ver": "netprov-v1.2", "sec_ver": 2, "sec_patch_ver": 1, "cap": []},
     },
     separators=(",", ":"),
