@@ -70,9 +70,9 @@ async def until_campaign(station: Station, condition: Callable[[CampaignView], b
     async with asyncio.timeout(PATIENCE):
         while True:
             status, said = await ucmctl(station.socket, "wifi", "campaigns", "--json")
-            if status == 0 and condition(campaign := json.loads(said)["campaigns"][-1]):
-                found: CampaignView = campaign
-                return found
+            campaigns: list[CampaignView] = json.loads(said)["campaigns"] if status == 0 else []
+            if campaigns and condition(campaigns[-1]):
+                return campaigns[-1]
 
 
 def ended(campaign: CampaignView) -> bool:

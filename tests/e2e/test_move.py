@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -199,10 +200,9 @@ async def test_staged_modules_follow_by_themselves_when_the_old_network_goes(sta
         move.air.switch_off(OLD)
         for module in move.modules:
             await module.until(lambda module: (module.ssid, module.phase_name) == (NEW, "ONLINE"), timeout=30)
-        daemon = move.running.daemon
-        for view in move.views().values():
-            _, state = await daemon._supervisor.inspect(daemon.record.session(view["session"]))
-            assert (state.ssid, state.phase.value) == (NEW, "ONLINE")
+        # Each says so itself, asked where it is now.
+        status, said = await ucmctl(station.socket, "verify", "--all", "--json")
+        assert (status, [module["well"] for module in json.loads(said)["modules"]]) == (0, [True] * SOME)
         assert (await move.change())[1]["counts"] == {"done": SOME}
         assert (await move.change("--drop", ssid=OLD))[1]["counts"] == {"done": SOME}
         assert networks_of(move.modules) == {(NEW, "ONLINE"): SOME}

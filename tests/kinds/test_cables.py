@@ -186,7 +186,7 @@ async def test_the_manifest_takes_effect_at_once_and_survives_a_restart(station:
             assert (status, said) == (0, "1 modules are expected now.\n")
             assert (await running.until(verified))["name"] == "Boiler"
         async with station.daemon() as running:
-            assert running.daemon._site.plan.expected[HARDWARE_ID].name == "Boiler"
+            assert running.daemon._plan.expected[HARDWARE_ID].name == "Boiler"
     kept = list((station.folder / "state").iterdir())
     assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
     assert POP.encode() not in b"".join(path.read_bytes() for path in kept)
@@ -206,10 +206,10 @@ async def test_a_manifest_with_mistakes_changes_nothing(station: Station) -> Non
                 "MANIFEST_REFUSED",
             ]
             assert "secret" not in said
-        assert [module.name for module in running.daemon._site.plan.expected.values()] == ["Boiler"]
+        assert [module.name for module in running.daemon._plan.expected.values()] == ["Boiler"]
         status, said = await ucmctl(station.socket, "manifest", "check", str(write_manifest(station)))
         assert (status, said) == (0, "0 modules.\n")
-        assert len(running.daemon._site.plan.expected) == 1
+        assert len(running.daemon._plan.expected) == 1
 
 
 async def test_an_export_is_an_import(station: Station) -> None:
@@ -217,13 +217,13 @@ async def test_an_export_is_an_import(station: Station) -> None:
     exported = station.folder / "exported.csv"
     async with station.daemon() as running:
         await import_manifest(station, line)
-        before = dict(running.daemon._site.plan.expected)
+        before = dict(running.daemon._plan.expected)
         assert (await ucmctl(station.socket, "manifest", "export", str(exported))) == (0, "")
         assert exported.stat().st_mode & 0o777 == 0o600
         assert (await import_manifest(station))[0] == 0
-        assert running.daemon._site.plan.expected[HARDWARE_ID].name == ""  # the configured file's line again
+        assert running.daemon._plan.expected[HARDWARE_ID].name == ""  # the configured file's line again
         assert (await ucmctl(station.socket, "manifest", "import", str(exported)))[0] == 0
-        assert dict(running.daemon._site.plan.expected) == before
+        assert dict(running.daemon._plan.expected) == before
 
 
 async def test_a_template_lists_what_is_plugged_in(station: Station, plant: Platform) -> None:

@@ -51,7 +51,7 @@ async def test_a_new_module_gets_name_and_slug_when_it_is_plugged_in(station: St
         assert (status, NEW in said) == (0, True), said
         async with station.module(1, hardware_id=NEW):
             new = await running.until(is_new)
-        expected = running.daemon._site.plan.expected
+        expected = running.daemon._plan.expected
         assert (expected[NEW].name, expected[NEW].slug, expected[NEW].protocol) == ("Boiler", "boiler-1", "MQTT")
         assert (expected[HARDWARE_ID].name, expected[HARDWARE_ID].slug) == ("", "")
         assert expected[HARDWARE_ID].pop is not None
@@ -94,7 +94,7 @@ async def test_an_api_that_refuses_to_rename_keeps_everything_as_it_was(station:
         plant.refused["rename"] = (403, "forbidden", "Access denied.")
         status, said = await ucmctl(station.socket, "replace", "boiler-1", NEW)
         assert (status, "Access denied." in said) == (4, True)
-        assert running.daemon._site.plan.expected[HARDWARE_ID].slug == "boiler-1"
+        assert running.daemon._plan.expected[HARDWARE_ID].slug == "boiler-1"
         assert running.daemon.status()["paused"] is None
     assert (plant.named("boiler-1") or {})["id"] == old["device_id"]
 

@@ -61,7 +61,7 @@ class _Door(RecordManager):
         answers = msg.answers()
         admitted = [*self._pointers(answers), *self._details(answers), *self._addresses(answers)]
         answers[:] = admitted
-        news = {name for record in admitted if self._is_news(record) for name in self._concerned(record)}
+        news = {name for record in admitted if self._is_news(record, admitted) for name in self._concerned(record)}
         super().async_updates_from_response(msg)
         self._tell(admitted, news)
 
@@ -116,9 +116,16 @@ class _Door(RecordManager):
         if len(same) >= policy.MDNS_RECORDS_OF_A_NAME:
             self.cache.async_remove_records([min(same, key=lambda each: each.created)])
 
-    def _is_news(self, record: _Record) -> bool:
+    def _is_news(self, record: _Record, admitted: list[_Record]) -> bool:
         stored = self.cache.async_get_unique(record)
-        return record.ttl == 0 or stored is None or stored.ttl <= _REPLACED
+        return record.ttl == 0 or stored is None or stored.ttl <= _REPLACED or self._may_replace(record, admitted)
+
+    def _may_replace(self, record: _Record, admitted: list[_Record]) -> bool:
+        """Also one that is there already: others of its name and type end with it, unless they are said with it."""
+        if not record.unique:
+            return False
+        same = self.cache.async_all_by_details(record.name, record.type, record.class_)
+        return any(each.ttl > _REPLACED and each not in admitted for each in same)
 
     def _concerned(self, record: _Record) -> Iterable[str]:
         if isinstance(record, DNSPointer):

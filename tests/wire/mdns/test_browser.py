@@ -129,6 +129,25 @@ async def test_what_is_said_last_counts(ports: list[int], monkeypatch: pytest.Mo
                 assert last.endpoint.routes == (f"192.0.2.7:{port}",)
 
 
+async def test_an_address_is_gone_with_the_first_announcement_that_may_replace_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within a second of the old one the new one stands beside it (RFC 6762, section 10.2); said again, it is alone."""
+    module, other = new_id(), new_id()
+    monkeypatch.setattr(policy, "MDNS_DEPARTURE_SETTLE", 1.2)
+    async with watching() as watcher:
+        with packets.sender() as out:
+            out.send(packets.module(other))
+            out.send(packets.module(module, "192.0.2.7"))
+            await watcher.sightings_of(module, 1)
+            out.send(packets.module(module, "192.0.2.8"))
+            await watcher.sightings_of(module, 2)
+            out.send(packets.module(other, ttl=0))
+            await watcher.sightings_of(other, 2)
+            out.send(packets.module(module, "192.0.2.8"))
+            await watcher.until(lambda: watcher.of(module)[-1].endpoint.routes == ("192.0.2.8:80",))
+
+
 async def test_a_goodbye_that_was_not_meant_is_nothing() -> None:
     module, other = new_id(), new_id()
     async with watching() as watcher:
