@@ -31,8 +31,9 @@ demo: .venv/.demo
 ifneq ($(TEST_TIER),unit)
 test: system-packages
 endif
+# More workers than a small machine has cores: most tests wait for a clock, a process or the network.
 test: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.txt
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(TEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
