@@ -17,7 +17,6 @@ from ucm_sim.air import Air, UnknownNetworkError
 from ucm_sim.control import Control
 from ucm_sim.factory import WrongModuleError
 from ucm_sim.flash import FlashUnreadableError
-from ucm_sim.identity import product_names
 from ucm_sim.lan_fleet import LanFleet
 from ucm_sim.lan_segment import LanSegment
 from ucm_sim.tasks import end
@@ -80,15 +79,9 @@ power-off or modules; `ucm-sim air --help` shows them as commands.
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder for the modules' flash; without one they forget when the command ends.",
 )
-@click.option("--product", type=click.Choice(product_names()), default="UCM", show_default=True)
-@click.option("--model", default="ENP-RL6", show_default=True)
-@click.option(
-    "--network",
-    "networks",
-    multiple=True,
-    metavar="SSID=PASSPHRASE",
-    help="A Wi-Fi network in reach; none given: any network will do.",
-)
+@terminal.PRODUCT
+@terminal.MODEL
+@terminal.NETWORKS
 @click.option(
     "--segment",
     "segments",

@@ -12,7 +12,7 @@ from ucm_sim import terminal
 from ucm_sim.air_command import air
 from ucm_sim.factory import WrongModuleError
 from ucm_sim.flash import FlashUnreadableError
-from ucm_sim.identity import Identity, product_names
+from ucm_sim.identity import Identity
 from ucm_sim.lan_command import lan
 from ucm_sim.serial_module import SerialModule
 
@@ -58,15 +58,9 @@ def main() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The module's flash; by default beside the link.",
 )
-@click.option("--product", type=click.Choice(product_names()), default="UCM", show_default=True)
-@click.option("--model", default="ENP-RL6", show_default=True)
-@click.option(
-    "--network",
-    "networks",
-    multiple=True,
-    metavar="SSID=PASSPHRASE",
-    help="A Wi-Fi network in reach; none given: any network will do.",
-)
+@terminal.PRODUCT
+@terminal.MODEL
+@terminal.NETWORKS
 @click.option("--baud", type=click.IntRange(min=0), default=115200, show_default=True, help="0: no speed limit.")
 @click.option("--reset-on-open", is_flag=True, help="Reset when a program opens the port.")
 @click.option("--boot-s", type=click.FloatRange(0, 60), default=0.2, show_default=True, metavar="SECONDS")

@@ -7,6 +7,18 @@ from datetime import datetime
 
 import click
 
+from ucm_sim.identity import product_names
+
+PRODUCT = click.option("--product", type=click.Choice(product_names()), default="UCM", show_default=True)
+MODEL = click.option("--model", default="ENP-RL6", show_default=True)
+NETWORKS = click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    metavar="SSID=PASSPHRASE",
+    help="A Wi-Fi network in reach; none given: any network will do.",
+)
+
 
 def print_event(sentence: str) -> None:
     """Print a log line on stderr."""

@@ -332,7 +332,7 @@ FAILURES: dict[Code, Failure] = {
     ),
     Code.TRIAL_WIFI_AUTH_FAILED: _operator(
         "The module could not join the Wi-Fi: the passphrase was refused. It returned to its old configuration. "
-        "Correct the passphrase in the configuration."
+        "Correct the passphrase where it was given: with ucmctl wifi add, or in the configuration. Then ucmctl retry."
     ),
     Code.TRIAL_WIFI_NOT_FOUND: _retry(
         "The module does not hear the Wi-Fi network. It returned to its old configuration. Check the name, the "
