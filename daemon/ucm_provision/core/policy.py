@@ -135,7 +135,6 @@ PAUSE_ALL_SECONDS = 60.0
 # An API that is away is asked for again by one module alone, less and less often; then all go on.
 OUTAGE_PROBE_FIRST = 5.0
 OUTAGE_PROBE_LAST = 60.0
-STOP_DEADLINE = 5.0
 
 # ---- modules on the LAN (mDNS) -------------------------------------------------------------------
 
