@@ -11,8 +11,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +81,8 @@ async def provision(folder: Path, count: int) -> Cost:
     """Brings ``count`` new modules to verified."""
     await asyncio.to_thread(folder.mkdir)
     daemons, others = _cores()
-    os.sched_setaffinity(0, others)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_pinned(others))
         settings, _ = await stack.enter_async_context(mosquitto_running(folder))
         site = await stack.enter_async_context(SiteApi(settings))
         async with _modules(folder, count):
@@ -105,13 +105,20 @@ def _cores() -> tuple[set[int], set[int]]:
     return {first}, set(rest) or {first}
 
 
-def _srp_milliseconds() -> float:
+@contextmanager
+def _pinned(cores: set[int]) -> Iterator[None]:
+    """This thread, and whatever it starts meanwhile; what comes after it has all cores again."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, _cores()[0])
+    os.sched_setaffinity(0, cores)
     try:
-        return srp.handshake_milliseconds()
+        yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def _srp_milliseconds() -> float:
+    with _pinned(_cores()[0]):
+        return srp.handshake_milliseconds()
 
 
 @asynccontextmanager
@@ -136,10 +143,9 @@ async def _daemon(folder: Path, site: SiteApi, cores: set[int]) -> AsyncIterator
     """Pinned before it does anything: threads inherit it."""
     (folder / "passphrase").write_text(PASSPHRASE)
     (folder / "ucm-provision.toml").write_text(_configuration(site))
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    process = await spawn("ucm-provisiond", "--config", str(folder / "ucm-provision.toml"), log=folder / "daemon.log")
-    os.sched_setaffinity(0, before)
+    with _pinned(cores):
+        log = folder / "daemon.log"
+        process = await spawn("ucm-provisiond", "--config", str(folder / "ucm-provision.toml"), log=log)
     try:
         yield psutil.Process(process.pid)
     finally:
