@@ -1,27 +1,25 @@
-"""The composition root: builds every adapter, wires the supervisor, runs until told to stop."""
+"""The composition root: builds every adapter, wires the engine, and runs it."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
+import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
-
-import click
-import structlog
+from types import MappingProxyType
 
 from ucm_provision import parts
 from ucm_provision.cloud.gateway import GatewayApi, find_gateway
-from ucm_provision.control.api import ControlApi, serve
+from ucm_provision.control.api import ControlApi
 from ucm_provision.control.campaigns import CampaignRoutes
 from ucm_provision.control.choice import ChoiceRoutes
 from ucm_provision.control.inspection import InspectionRoutes
+from ucm_provision.control.listening import serving, serving_at
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
+from ucm_provision.control.web import reading
 from ucm_provision.control.wifi import WifiRoutes
 from ucm_provision.core.errors import Code, UcmError, explain
 from ucm_provision.core.model import GatewaySighting
@@ -34,16 +32,15 @@ from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.engine import Engine
 from ucm_provision.engine.gate import Pause
 from ucm_provision.engine.views import timeline_entry
-from ucm_provision.host import config, logs
+from ucm_provision.host import config
 from ucm_provision.host.clock import SystemClock
 from ucm_provision.host.network_manager import NetworkManager
 from ucm_provision.link.timing import Timing
+from ucm_provision.status_line import status_line
 from ucm_provision.store.journal import Journal
 from ucm_provision.wire import API_VERSION, ApiChoice, ApiView, GatewayView, PauseView, StatusView, TimelineEntry
 
-log = structlog.get_logger()
-
-DEFAULT_CONFIG = Path("/etc/ucm-provision/ucm-provision.toml")
+NOT_PASSED: Mapping[str, socket.socket] = MappingProxyType({})
 
 
 class Daemon:
@@ -85,8 +82,8 @@ class Daemon:
         """Takes up what the journal holds."""
         await self._engine.load()
 
-    async def run(self) -> None:
-        """Finds modules and takes care of them until cancelled."""
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Finds modules and takes care of them until cancelled. Calls ``ready`` once it does."""
         by_udev, sight = self._settings.values.usb.udev, self._engine.supervisor.sight
         async with watching(self._settings.globs(), self._clock, by_udev=by_udev) as ports:
             # What is plugged in is known before anybody decides that something is not.
@@ -98,9 +95,22 @@ class Daemon:
                 group.create_task(NetworkManager(self._clock).watch(self._engine.follower.moved), name="own network")
                 if self._lan:
                     group.create_task(self._lan.run(sight), name="lan")
+                ready()
 
     def _is_known(self, hardware_id: str) -> bool:
         return hardware_id in self._expected or self.record.latest_of(hardware_id) is not None
+
+    def status_line(self) -> str:
+        """How the site fares, for `systemctl status`."""
+        pause = self._engine.supervisor.pause
+        return status_line(self.record.counts(), self.record.open_sessions(), _pause_view(pause) if pause else None)
+
+    async def prove_life(self) -> None:
+        """Returns when journal and supervisor have answered. Raises UcmError(internal) when a session is stuck."""
+        await self._journal.ping()
+        await self._engine.supervisor.pulse()
+        if stuck := self._engine.supervisor.stuck():
+            raise UcmError(Code.INTERNAL, f"nothing was heard of session {stuck} for longer than any step takes")
 
     def control(self) -> ControlApi:
         return ControlApi(self.status, self.record, self._timeline, self.operator, self.feed, more=self._more)
@@ -159,11 +169,16 @@ def _pause_view(pause: Pause) -> PauseView:
 
 @asynccontextmanager
 async def start(
-    settings: config.Configuration, *, clock: Clock | None = None, timing: Timing | None = None
+    settings: config.Configuration,
+    *,
+    clock: Clock | None = None,
+    timing: Timing | None = None,
+    passed: Mapping[str, socket.socket] = NOT_PASSED,
 ) -> AsyncIterator[Daemon]:
     """A daemon that answers on its control socket. Call :meth:`Daemon.run` inside the context.
 
-    ``clock`` and the link's ``timing`` are seams for tests, which have no minutes to wait.
+    ``passed``: listening sockets that systemd has opened, "control" and "web". ``clock`` and the link's ``timing`` are
+    seams for tests, which have no minutes to wait.
 
     Raises:
         UcmError: with disposition FATAL, when the daemon cannot work like this.
@@ -180,57 +195,18 @@ async def start(
         daemon = Daemon(settings, site, kept, witness, api.gateway, journal=journal)
         routes.present = daemon.record.present
         await daemon.load()
-        await stack.enter_async_context(serve(daemon.control(), settings.file(settings.values.control.socket)))
+        await _serve(daemon.control(), settings, passed, stack)
         yield daemon
 
 
-async def serve_until_stopped(settings: config.Configuration) -> None:
-    """Runs the daemon until SIGTERM or SIGINT."""
-    loop = asyncio.get_running_loop()
-    async with start(settings) as daemon:
-        running = asyncio.ensure_future(daemon.run())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, running.cancel)
-        usb = settings.values.usb
-        log.info("daemon started", config=str(settings.path), udev=usb.udev, globs=usb.globs)
-        try:
-            await running
-        except asyncio.CancelledError:
-            log.info("daemon stopped")
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_CONFIG,
-    show_default=True,
-    help="The configuration file.",
-)
-@click.version_option(package_name="ucm-provisiond")
-def command(path: Path) -> None:
-    """Provisions the UCMs that are plugged into this box, from a serial port to verified on the broker.
-
-    Example: ucm-provisiond --config ./ucm-provision.toml
-    """
-    try:
-        settings = config.load(path)
-        logs.configure(settings.values.log.level)
-        asyncio.run(serve_until_stopped(settings))
-    except* UcmError as group:
-        error = next(_leaves(group))
-        click.echo(str(error), err=True)
-        sys.exit(error.failure.exit_status)
-
-
-def _leaves(group: BaseExceptionGroup[UcmError]) -> Iterator[UcmError]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
-
-
-def main() -> None:
-    command()
+async def _serve(
+    api: ControlApi, settings: config.Configuration, passed: Mapping[str, socket.socket], stack: AsyncExitStack
+) -> None:
+    """A socket that was passed outlives what serves it, and so a copy of it is served."""
+    if "control" in passed:
+        await stack.enter_async_context(serving(api.application(), passed["control"].dup()))
+    else:
+        path = settings.file(settings.values.control.socket)
+        await stack.enter_async_context(serving_at(api.application(), path))
+    if "web" in passed:
+        await stack.enter_async_context(serving(reading(api), passed["web"].dup()))

@@ -24,7 +24,7 @@ from ucm_provision.private_file import remove_private
 from ucm_provision.site import manifest
 from ucm_provision.site.expected import ExpectedModules
 from ucm_provision.site.wifi import Profiles
-from ucm_provision.store.sealed import SealedStore
+from ucm_provision.store.sealed import SealedStore, check_key
 from ucm_provision.transports.http import HttpCalls
 from ucm_provision.transports.serial import open_port
 
@@ -173,3 +173,40 @@ def broker_check(settings: Configuration) -> ConnectionCheck:
 def broker_witness(settings: Configuration, clock: Clock) -> AnyWitness:
     file = settings.values.broker.witness
     return BrokerWitness(settings.file(file), clock) if file else NoWitness()
+
+
+async def problems(settings: Configuration) -> list[UcmError]:
+    """Everything that would keep the daemon from starting with the configuration. Touches neither state nor network."""
+    found = []
+    for check in (_check_lists, _check_policy, _check_manifest, _check_secrets, _check_api):
+        try:
+            await check(settings)
+        except UcmError as error:
+            found.append(error)
+    return found
+
+
+async def _check_lists(settings: Configuration) -> None:
+    settings.lan_addresses()
+    settings.wifi()
+
+
+async def _check_policy(settings: Configuration) -> None:
+    settings.box_id()
+    schedule(settings)
+
+
+async def _check_manifest(settings: Configuration) -> None:
+    if configured := settings.values.site.manifest:
+        await asyncio.to_thread(manifest.load, settings.file(configured))
+
+
+async def _check_secrets(settings: Configuration) -> None:
+    settings.site_pop()
+    if key_file := settings.key_file():
+        await asyncio.to_thread(check_key, key_file)
+
+
+async def _check_api(settings: Configuration) -> None:
+    async with AsyncExitStack() as stack:
+        await provisioning_api(settings, stack)

@@ -123,6 +123,11 @@ def commands() -> None:
     show_default=True,
     help="Calls a minute for each token; 0 is no limit.",
 )
+@click.option(
+    "--group-reads",
+    is_flag=True,
+    help="Token and witness are readable for this process's group, too: for a daemon with a user of its own.",
+)
 @click.option("--site-name", default="Site", show_default=True, help="Used at the first start.")
 @click.option("--site-timezone", default="UTC", show_default=True, help="Used at the first start.")
 @click.option("--time-sync", metavar="URL", help="http://host:port or ntp://host:port.  [default: this server, HTTP]")

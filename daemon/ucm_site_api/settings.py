@@ -57,7 +57,8 @@ class Settings:
     is given out. Without `time_sync` modules are told to ask this server. `role` is what the server is for its
     clients: a Gateway 3.x, which has virtual UCMs and LINK devices, or the cloud, which has Gateways.
     `tls` puts the HTTP API on TLS: with these files, or with a certificate by the site's own authority.
-    `rate_limit` is in calls a minute for each token; 0 is none. `now` is a seam for tests.
+    `rate_limit` is in calls a minute for each token; 0 is none. With `group_reads` token and witness are for the
+    group of this process, too: the daemon's. `now` is a seam for tests.
     """
 
     state: Path
@@ -72,6 +73,7 @@ class Settings:
     role: Literal["gateway", "cloud"] = "gateway"
     tls: Literal["own"] | CertificateFiles | None = None
     rate_limit: int = 6000
+    group_reads: bool = False
     key: KeyKind = "ec"
     rotation_grace: timedelta = timedelta(hours=24)
     certificate_validity: timedelta = timedelta(days=365)

@@ -190,7 +190,8 @@ async def _founded(registry: Registry, settings: Settings, token_file: Path) -> 
     )
     if first_start:
         token = new_secret()
-        await asyncio.to_thread(write_private, token_file, f"{token}\n".encode())
+        content = f"{token}\n".encode()
+        await asyncio.to_thread(write_private, token_file, content, group_reads=settings.group_reads)
         site = Site(str(uuid.uuid4()), settings.site_name.strip(), settings.site_timezone)
         await registry.found(site, digest_of(token), "INSTALLER", settings.now())
     return authority

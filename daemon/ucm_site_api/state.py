@@ -11,6 +11,7 @@ AUTHORITY_KEY = "ca.key"
 AUTHORITY_CERTIFICATE = "ca.crt"
 
 _PRIVATE = 0o600
+_SHARED = 0o640
 
 
 class StateFolder:
@@ -38,12 +39,13 @@ class StateFolder:
         os.close(self._lock)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, readable by its owner alone, on disk before this returns."""
+def write_private(path: Path, content: bytes, *, group_reads: bool = False) -> None:
+    """Replace a file as a whole, readable by its owner alone, or by its group too, on disk before this returns."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # created with mode 0600
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            os.fchmod(file.fileno(), _SHARED if group_reads else _PRIVATE)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

@@ -21,7 +21,7 @@ _VALIDITY = timedelta(days=100 * 365)
 async def write_witness(
     path: Path, settings: Settings, endpoints: Endpoints, registry: Registry, authority: Authority
 ) -> None:
-    """Write what a witness needs where this machine's daemon reads it, mode 0600.
+    """Write what a witness needs where this machine's daemon reads it, readable for its owner, or as settings say.
 
     The credentials of the last start are kept, so that a witness which runs meanwhile keeps its access. Without
     the file, or with one that the broker would not accept, there are new ones.
@@ -29,7 +29,8 @@ async def write_witness(
     kept = await _accepted(path, settings, registry)
     credentials = kept or await _issue(settings, registry, authority)
     config = WitnessConfig(endpoints.mqtt_host, endpoints.mqtt_ports["MQTTS"], "MQTTS", credentials)
-    await asyncio.to_thread(write_private, path, msgspec.json.encode(config))
+    content = msgspec.json.encode(config)
+    await asyncio.to_thread(write_private, path, content, group_reads=settings.group_reads)
 
 
 async def _accepted(path: Path, settings: Settings, registry: Registry) -> CertificateCredentials | None:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from ucm_provision import app
+from ucm_provision import service
 from ucm_provision.cloud.provisioning import HttpProvisioningApi
 from ucm_provision.host import config
 from ucm_provision.link.session import SecureLink
@@ -67,7 +67,7 @@ def main() -> None:
     fate = Fate(Path(points), int(die_at))
     for owner, name in EFFECTS:
         fate.threaten(owner, name)
-    asyncio.run(app.serve_until_stopped(config.load(Path(configuration))))
+    asyncio.run(service.serve_until_stopped(config.load(Path(configuration))))
 
 
 if __name__ == "__main__":

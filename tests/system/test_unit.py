@@ -1,5 +1,6 @@
-"""The systemd unit and the system users, judged by systemd's own tools."""
+"""The systemd units and the system users, judged by systemd's own tools."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,23 +24,31 @@ def run(tool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def complaints(unit: Path) -> str:
     """What verify says. It exits with 0 on an unknown setting, so its words count and not its exit status."""
-    verdict = run("systemd-analyze", "verify", unit)
+    verdict = run("systemd-analyze", "--man=no", "verify", unit)
     return verdict.stdout + verdict.stderr + ("" if verdict.returncode == 0 else f"exit status {verdict.returncode}")
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit with an executable that exists, because the package need not be installed here."""
-    executable = tmp_path / "ucm-provisiond"
+def units(tmp_path: Path) -> Path:
+    """The units' folder, with executables that exist, because the packages need not be installed here."""
+    executable = tmp_path / "executable"
     executable.write_text("#!/bin/sh\n")
     executable.chmod(0o755)
-    copy = tmp_path / UNIT.name
-    copy.write_text(UNIT.read_text().replace(COMMAND, str(executable)))
-    return copy
+    for each in (*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.socket")):
+        (tmp_path / each.name).write_text(
+            re.sub(r"(?m)^ExecStart=/usr/bin/\S+", f"ExecStart={executable}", each.read_text())
+        )
+    return tmp_path
 
 
-def test_systemd_has_nothing_to_complain_about(unit: Path) -> None:
-    assert complaints(unit) == ""
+@pytest.fixture
+def unit(units: Path) -> Path:
+    return units / UNIT.name
+
+
+@pytest.mark.parametrize("name", [each.name for each in SYSTEMD.iterdir() if each.suffix in (".service", ".socket")])
+def test_systemd_has_nothing_to_complain_about(units: Path, name: str) -> None:
+    assert complaints(units / name) == ""
 
 
 @pytest.mark.parametrize("mistake", ["RestartPreventExitStati=78", "Restart=sometimes", "DeviceAllow=char-188 rwx"])
@@ -52,8 +61,9 @@ def exposure(unit: Path) -> subprocess.CompletedProcess[str]:
     return run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_LIMIT}", unit)
 
 
-def test_the_service_is_confined(unit: Path) -> None:
-    verdict = exposure(unit)
+@pytest.mark.parametrize("name", [each.name for each in SYSTEMD.glob("*.service")])
+def test_the_services_are_confined(units: Path, name: str) -> None:
+    verdict = exposure(units / name)
     assert verdict.returncode == 0, verdict.stdout
 
 
@@ -75,4 +85,5 @@ def test_the_service_s_user_and_the_operators_group_are_created(tmp_path: Path) 
     said = verdict.stdout + verdict.stderr
     assert verdict.returncode == 0, said
     assert "Creating user 'ucm-provision'" in said
+    assert "Creating user 'ucm-site-api'" in said
     assert "Creating group 'ucm-operators'" in said

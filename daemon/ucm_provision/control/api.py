@@ -6,12 +6,7 @@ decided by the socket's mode and group alone; the journal keeps who it was.
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -22,7 +17,7 @@ from ucm_provision.control.events import EventStreams
 from ucm_provision.control.peer import actor
 from ucm_provision.control.routes import Routes, find, json_answer, json_request
 from ucm_provision.core import policy
-from ucm_provision.core.errors import FAILURES, Code, UcmError
+from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import ProofOfPossession
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.feed import Feed
@@ -44,10 +39,6 @@ log = structlog.get_logger()
 Status = Callable[[], StatusView]
 Timeline = Callable[[str], Awaitable[list[TimelineEntry]]]
 
-_SOCKET_MODE = 0o660
-# Seconds that a living daemon may take to accept a connection.
-_PROBE_DEADLINE = 1.0
-_OPERATORS = "ucm-operators"
 _STATUS_CODES = {404: Code.REQUEST_INVALID, 405: Code.REQUEST_INVALID}
 
 
@@ -75,13 +66,9 @@ class ControlApi:
         self._more = more
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[_errors], client_max_size=policy.CONTROL_BODY_LARGEST)
-        app.on_shutdown.append(self._events.end)
-        app.router.add_get("/v1/status", self._get_status)
-        app.router.add_get("/v1/events", self._events.answer)
-        app.router.add_get("/v1/modules", self._get_modules)
-        # Spelt out, because aiohttp's own pattern takes no braces, and a module may be named "Tank {1}".
-        app.router.add_get("/v1/modules/{module:[^/]+}", self._get_module)
+        """Everything, for whoever may open the control socket."""
+        app = web.Application(middlewares=[error_answers], client_max_size=policy.CONTROL_BODY_LARGEST)
+        self.add_reading_to(app)
         app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
         app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
         app.router.add_post("/v1/modules/{module:[^/]+}/identify", self._identify)
@@ -89,6 +76,15 @@ class ControlApi:
         for routes in self._more:
             routes.add_to(app)
         return app
+
+    def add_reading_to(self, app: web.Application) -> None:
+        """What may be shown to whoever can see the page: it changes nothing, and holds no secret."""
+        app.on_shutdown.append(self._events.end)
+        app.router.add_get("/v1/status", self._get_status)
+        app.router.add_get("/v1/events", self._events.answer)
+        app.router.add_get("/v1/modules", self._get_modules)
+        # Spelt out, because aiohttp's own pattern takes no braces, and a module may be named "Tank {1}".
+        app.router.add_get("/v1/modules/{module:[^/]+}", self._get_module)
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return json_answer(self._status())
@@ -151,80 +147,20 @@ class _Identify(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @web.middleware
-async def _errors(
+async def error_answers(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
         return await handler(request)
     except UcmError as error:
-        return _error(error, error.failure.http_status)
+        return error_answer(error)
     except web.HTTPException as error:
-        return _error(UcmError(_STATUS_CODES.get(error.status, Code.INTERNAL), error.reason), error.status)
+        return error_answer(UcmError(_STATUS_CODES.get(error.status, Code.INTERNAL), error.reason), error.status)
     except Exception:
         log.exception("control request failed", path=request.path)
-        return _error(UcmError(Code.INTERNAL), FAILURES[Code.INTERNAL].http_status)
+        return error_answer(UcmError(Code.INTERNAL))
 
 
-def _error(error: UcmError, status: int) -> web.Response:
-    return json_answer(ErrorAnswer(error=ErrorBody(code=error.code.value, message=str(error))), status)
-
-
-@asynccontextmanager
-async def serve(api: ControlApi, path: Path) -> AsyncIterator[None]:
-    """Serves the API on a Unix socket for as long as the context lasts.
-
-    Raises:
-        UcmError: control_unusable, when the socket cannot be made or another daemon answers on it.
-    """
-    listener = await asyncio.to_thread(_listen, path)
-    runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener).start()
-        yield
-    finally:
-        await runner.cleanup()
-        await asyncio.to_thread(path.unlink, missing_ok=True)
-
-
-def _listen(path: Path) -> socket.socket:
-    try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _remove_stale(path)
-        return _bound(path)
-    except OSError as error:
-        raise UcmError(Code.CONTROL_UNUSABLE, f"{path}: {error.strerror or error}") from error
-
-
-def _bound(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        listener.bind(str(path))
-        path.chmod(_SOCKET_MODE)
-        _hand_to_operators(path)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _hand_to_operators(path: Path) -> None:
-    """On a box set up for it, members of this group may speak to the daemon; elsewhere only its own user."""
-    with suppress(LookupError, PermissionError):
-        shutil.chown(path, group=_OPERATORS)
-
-
-def _remove_stale(path: Path) -> None:
-    """A daemon that was killed leaves its socket behind; one that lives still answers on it."""
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_PROBE_DEADLINE)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except TimeoutError:
-            pass  # it lives, but has no time for us
-    raise UcmError(Code.ALREADY_RUNNING, f"it answers on {path}")
+def error_answer(error: UcmError, status: int | None = None) -> web.Response:
+    answer = ErrorAnswer(error=ErrorBody(code=error.code.value, message=str(error)))
+    return json_answer(answer, status or error.failure.http_status)

@@ -98,6 +98,7 @@ class Code(StrEnum):
     SECRETS_NOT_KEPT = "secrets_not_kept"
     JOURNAL_TOO_NEW = "journal_too_new"
     JOURNAL_UNUSABLE = "journal_unusable"
+    DISK_FULL = "disk_full"
     ALREADY_RUNNING = "already_running"
     CONTROL_UNUSABLE = "control_unusable"
     DAEMON_UNREACHABLE = "daemon_unreachable"
@@ -415,8 +416,8 @@ FAILURES: dict[Code, Failure] = {
         _FATAL,
         500,
         Exit.CONFIG,
-        "There is no token for the provisioning API. Put it into the file that api.token_file names, "
-        "readable by the daemon only.",
+        "There is no token for the provisioning API. Put it into the file that api.token_file names, or into "
+        "/etc/ucm-provision/credentials/api-token for the service, readable by root only, and start the daemon again.",
     ),
     Code.SECRETS_UNREADABLE: Failure(
         _FATAL,
@@ -438,8 +439,15 @@ FAILURES: dict[Code, Failure] = {
     Code.JOURNAL_UNUSABLE: Failure(
         _FATAL,
         500,
-        Exit.FAILED,
+        Exit.CONFIG,
         "The journal cannot be read or written. Check the disk and the rights on state.dir.",
+    ),
+    Code.DISK_FULL: Failure(
+        _FATAL,
+        507,
+        Exit.UNAVAILABLE,
+        "The disk with the state folder is full, so nothing is done that could not be written down. Make room; "
+        "the daemon goes on by itself.",
     ),
     Code.ALREADY_RUNNING: Failure(
         _FATAL,

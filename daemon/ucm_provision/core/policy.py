@@ -132,6 +132,16 @@ APPEARING_EVERY = 60.0
 CAMPAIGN_EVERY = 0.5
 CAMPAIGN_WAVE_LARGEST = 100
 PAUSE_ALL_SECONDS = 60.0
+# The longest trial, and as long again as everything around it may take.
+SESSION_SILENCE_LONGEST = 2.0 * TRIAL_LONGEST
+# Some thousand events; a session is a dozen.
+JOURNAL_ROOM = 1024 * 1024
+DISK_LOOK_EVERY = 5.0
+# systemd ends a daemon that misses three of these.
+SIGNS_OF_LIFE = 3
+# How soon `systemctl status` tells what has changed; of a pause, which no module's news announce, a little later.
+STATUS_PAUSE = 1.0
+STATUS_EVERY = 10.0
 # An API that is away is asked for again by one module alone, less and less often; then all go on.
 OUTAGE_PROBE_FIRST = 5.0
 OUTAGE_PROBE_LAST = 60.0

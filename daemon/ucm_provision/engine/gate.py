@@ -105,7 +105,7 @@ class ApiGate:
         if error.failure.disposition is Disposition.PAUSE_ALL:
             seconds = max(policy.PAUSE_ALL_SECONDS, min(error.retry_after or 0.0, policy.BACKOFF_LAST))
             self.pause = Pause(error, self._clock.now() + seconds)
-            log.error(str(error), UCM_ERROR=error.code.value, pause_s=seconds)
+            log.error(str(error), UCM_ERROR=error.code.value, pause_s=seconds, notable="all modules wait")
         elif error.code in _TOKEN_TAKEN:
             self.pause = None
 
@@ -118,7 +118,7 @@ class ApiGate:
         self._outages_in_a_row += 1
         seconds = max(min(doubled, policy.OUTAGE_PROBE_LAST), min(error.retry_after or 0.0, policy.BACKOFF_LAST))
         self.outage = Pause(error, now + seconds)
-        log.error(str(error), UCM_ERROR=error.code.value, outage_s=seconds)
+        log.error(str(error), UCM_ERROR=error.code.value, outage_s=seconds, notable="all modules wait")
         self.changed()
 
     def _end_outage(self) -> None:

@@ -32,6 +32,7 @@ class Record:
         self._clock = clock
         self._index = SessionIndex()
         self._activities: dict[str, ActivityView] = {}
+        self._heard: dict[str, float] = {}
         self._announced: dict[str, str] = {}
         self._states: dict[str, str] = {}
         self._stirred: dict[str, None] = {}
@@ -131,6 +132,7 @@ class Record:
         session = evolve(self._index.get(session_id), event, session_id=session_id, at=at)
         await self._journal.append(session, event, at)
         self._index.put(session)
+        self._heard[session_id] = self._clock.monotonic()
         self.touch(session_id)
         self._publish(session)
         return session
@@ -140,11 +142,17 @@ class Record:
         activity = ActivityView(step=step, detail=detail)
         if self._activities.get(session_id) != activity:
             self._activities[session_id] = activity
+            self._heard[session_id] = self._clock.monotonic()
             self._publish(self._index[session_id])
 
     def idle(self, session_id: str) -> None:
+        self._heard.pop(session_id, None)
         if self._activities.pop(session_id, None):
             self._publish(self._index[session_id])
+
+    def heard_of(self, session_id: str) -> float:
+        """When, on the monotonic clock, something of a session that is worked on was last journalled or shown."""
+        return self._heard.get(session_id, self._clock.monotonic())
 
     def session(self, session_id: str) -> Session:
         """The session, or the candidate, of that id."""

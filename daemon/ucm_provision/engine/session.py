@@ -13,7 +13,7 @@ import structlog
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, Disposition, UcmError
 from ucm_provision.core.events import Absorbed, Announced, Failed, Moved, SetBack
-from ucm_provision.core.machine import Action, Milestone, Session, next_action
+from ucm_provision.core.machine import Action, Milestone, Session, Waits, next_action
 from ucm_provision.core.model import Carrier, ModuleInfo
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.attempt import Attempt, ReservedModule, Site, Work
@@ -133,6 +133,8 @@ class SessionRunner:
                     await attempt.reserved.release()  # nothing stays reserved while a session waits
                 raise
             await attempt.reserved.release()
+        if attempt.session.milestone is Milestone.VERIFIED:
+            log.info("module verified", UCM_SESSION=session.id, UCM_HWID=attempt.hardware_id)
         self._forget(session.id)
 
     def _check_identity(self, session: Session, info: ModuleInfo) -> None:
@@ -211,6 +213,7 @@ class SessionRunner:
             UCM_ERROR=error.code.value,
             milestone=session.milestone.value,
             waits=session.hold.waits.value if session.hold else None,
+            notable="module needs a person" if session.hold and session.hold.waits is Waits.OPERATOR else None,
         )
 
     def _patience(self, session_id: str) -> float:

@@ -35,6 +35,7 @@ class Supervisor:
         self._plan = plan
         self._clock = clock
         self._changed = asyncio.Event()
+        self._looked = asyncio.Event()
         self._running: dict[str, Carrier] = {}
         self._due = DueSessions()
         self._met_as: dict[str, str] = {}
@@ -86,7 +87,19 @@ class Supervisor:
                 self._changed.clear()
                 await self._reconcile()
                 self._start_due(group)
+                self._looked.set()
                 await changed_or_due(self._changed, self._moments(), self._clock)
+
+    async def pulse(self) -> None:
+        """Returns when the supervisor has looked at what there is to do. For one caller at a time."""
+        self._looked.clear()
+        self.nudge()
+        await self._looked.wait()
+
+    def stuck(self) -> str | None:
+        """A session at work of which nothing was heard for longer than any of its steps takes, or None."""
+        silent_since = self._clock.monotonic() - policy.SESSION_SILENCE_LONGEST
+        return next((each for each in self._running if self._record.heard_of(each) < silent_since), None)
 
     async def reconsider(self, why: str) -> None:
         """What may be provisioned without approval has changed: candidates and holds are looked at again."""

@@ -209,7 +209,7 @@ class Configuration:
         if self.values.state.key_file:
             return self.file(self.values.state.key_file)
         credential = _credential("journal-key")
-        return credential if credential and credential.exists() else None
+        return credential if credential and _says_something(credential) else None
 
     def box_id(self) -> str:
         """The name under which this box reserves and owns modules."""
@@ -334,6 +334,16 @@ def _credential(name: str) -> Path | None:
     """Where systemd puts a credential of the service, whether it has that one or not."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(folder, name) if folder else None
+
+
+def _says_something(credential: Path) -> bool:
+    """The unit hands over an empty line where there is no credential. One that cannot be read is not none."""
+    try:
+        return bool(credential.read_bytes().strip())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _why(error: Exception) -> str:

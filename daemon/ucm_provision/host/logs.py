@@ -1,4 +1,4 @@
-"""The log: one event a line, for people on a terminal and as JSON everywhere else."""
+"""The log: one event a line, for people on a terminal, as fields for systemd's journal, as JSON everywhere else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,32 @@ from typing import TextIO
 import structlog
 from structlog.typing import Processor
 
+from ucm_provision.host.journald import Journal, JournalHandler, JournalLogger, as_fields, goes_to_journal
+
 
 def configure(level: str, stream: TextIO = sys.stderr) -> None:
     """Sends the daemon's log to ``stream``, at ``level`` (debug, info, warning, error) and above."""
+    if goes_to_journal(stream):
+        _to_journal(level, Journal())
+    else:
+        _to_stream(level, stream)
+
+
+def _to_journal(level: str, journal: Journal) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            as_fields,
+        ],
+        wrapper_class=_filtering(level),
+        logger_factory=lambda *_: JournalLogger(journal),
+    )
+    _configure_libraries(JournalHandler(journal))
+
+
+def _to_stream(level: str, stream: TextIO) -> None:
     stamps: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -19,14 +42,9 @@ def configure(level: str, stream: TextIO = sys.stderr) -> None:
     ]
     structlog.configure(
         processors=[*stamps, *_renderers(stream)],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=_filtering(level),
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    _configure_libraries(stamps, stream)
-
-
-def _configure_libraries(stamps: list[Processor], stream: TextIO) -> None:
-    """Libraries speak only when something is wrong; their debug output may show what they were given."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -34,6 +52,15 @@ def _configure_libraries(stamps: list[Processor], stream: TextIO) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(stream)],
         )
     )
+    _configure_libraries(handler)
+
+
+def _filtering(level: str) -> type[structlog.typing.FilteringBoundLogger]:
+    return structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
+
+
+def _configure_libraries(handler: logging.Handler) -> None:
+    """Libraries speak only when something is wrong; their debug output may show what they were given."""
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 

@@ -8,6 +8,8 @@ nothing that was acknowledged.
 from __future__ import annotations
 
 import asyncio
+import errno
+import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,8 @@ from ucm_provision.core.orders import Order
 T = TypeVar("T")
 
 SCHEMA_VERSION = 3
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 # Seconds that a daemon which is just stopping gets to let go of its journal.
 _LOCK_DEADLINE = 1.0
@@ -88,7 +92,7 @@ class Entry:
 
 
 class Journal:
-    """Used by one daemon at a time. Every failure is UcmError(journal_unusable or journal_too_new)."""
+    """Used by one daemon at a time. Every failure is UcmError: journal_unusable, journal_too_new or disk_full."""
 
     def __init__(self, thread: ThreadPoolExecutor, database: sqlite3.Connection) -> None:
         self._thread = thread
@@ -133,6 +137,10 @@ class Journal:
         """Every campaign, oldest first."""
         return await self._run(lambda: _campaigns(self._database))
 
+    async def ping(self) -> None:
+        """Returns when the journal's thread has got round to reading."""
+        await self._run(lambda: self._database.execute("PRAGMA user_version").fetchone())
+
     async def close(self) -> None:
         await self._run(self._database.close)
         self._thread.shutdown()
@@ -143,16 +151,33 @@ class Journal:
         try:
             return await asyncio.shield(future)
         except sqlite3.Error as error:
-            raise UcmError(Code.JOURNAL_UNUSABLE, str(error)) from error
+            raise UcmError(_code(error), str(error)) from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_room(path)
         return _prepare(sqlite3.connect(path, _LOCK_DEADLINE, check_same_thread=False, isolation_level=None), path)
     except (sqlite3.Error, OSError) as error:
-        locked = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-        raise UcmError(Code.ALREADY_RUNNING if locked else Code.JOURNAL_UNUSABLE, f"{path}: {error}") from error
+        raise UcmError(_code(error), f"{path}: {error}") from error
+
+
+def _code(error: sqlite3.Error | OSError) -> Code:
+    if isinstance(error, OSError):
+        return Code.DISK_FULL if error.errno in _NO_ROOM else Code.JOURNAL_UNUSABLE
+    reasons = {sqlite3.SQLITE_BUSY: Code.ALREADY_RUNNING, sqlite3.SQLITE_FULL: Code.DISK_FULL}
+    return reasons.get(error.sqlite_errorcode & 0xFF, Code.JOURNAL_UNUSABLE)
+
+
+def _check_room(path: Path) -> None:
+    if not has_room(path.parent):
+        raise UcmError(Code.DISK_FULL, str(path))
+
+
+def has_room(folder: Path) -> bool:
+    """Whether what is begun now could also be written down."""
+    return shutil.disk_usage(folder).free >= policy.JOURNAL_ROOM
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:

@@ -92,6 +92,11 @@ class SealedStore:
             self._content = content
 
 
+def check_key(file: Path) -> None:
+    """Raises UcmError(secrets_unreadable) when the file does not hold a key."""
+    _key(file)
+
+
 def _with_changes(
     proofs: Mapping[str, ProofOfPossession], changes: Mapping[str, ProofOfPossession | None]
 ) -> dict[str, ProofOfPossession]:

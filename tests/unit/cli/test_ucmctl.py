@@ -17,7 +17,7 @@ import pytest
 
 from tests.unit.control.known_modules import FIRST, PUMP_WAITS, SECOND, KnownModules, control_api, named, plant
 from ucm_provision.cli.client import ControlClient, DaemonError
-from ucm_provision.control.api import serve
+from ucm_provision.control.listening import serving_at
 from ucm_provision.core.errors import Exit, UcmError
 
 UCMCTL = Path(sys.executable).with_name("ucmctl")
@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def known(path: Path) -> AsyncIterator[KnownModules]:
     known = plant()
-    async with serve(control_api(known), path):
+    async with serving_at(control_api(known).application(), path):
         yield known
 
 

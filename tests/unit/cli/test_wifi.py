@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit.cli.test_ucmctl import UCMCTL, Outcome, ucmctl
 from tests.unit.control.known_modules import control_api, plant
-from ucm_provision.control.api import serve
+from ucm_provision.control.listening import serving_at
 from ucm_provision.control.wifi import WifiRoutes
 from ucm_provision.core.errors import Exit
 from ucm_provision.core.model import WifiNetwork
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 async def profiles(tmp_path: Path, path: Path) -> AsyncIterator[Profiles]:
     configured = (WifiNetwork("plant", Secret("configured secret")), WifiNetwork("guests", hidden=True))
     profiles = Profiles(configured, await SealedStore.open(tmp_path / "state", None))
-    async with serve(control_api(plant(), None, WifiRoutes(profiles)), path):
+    async with serving_at(control_api(plant(), None, WifiRoutes(profiles)).application(), path):
         yield profiles
 
 

@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from tests.unit.control.known_modules import FIRST, SECOND, control_api, plant
-from ucm_provision.control.api import find, serve
+from ucm_provision.control.api import find
+from ucm_provision.control.listening import serving_at
 from ucm_provision.core.errors import Code, UcmError
 
 
@@ -24,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def client(path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     async with (
-        serve(control_api(plant()), path),
+        serving_at(control_api(plant()).application(), path),
         aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(str(path))) as session,
     ):
         yield session
@@ -85,7 +86,7 @@ async def test_what_goes_wrong_inside_is_not_told_outside(path: Path, capsys: py
         raise ZeroDivisionError("canary-5f1c")
 
     async with (
-        serve(control_api(known, status=broken), path),
+        serving_at(control_api(known, status=broken).application(), path),
         aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(str(path))) as client,
     ):
         status, answer = await ask(client, "/v1/status")
@@ -142,7 +143,7 @@ def test_an_ambiguous_module_names_the_candidates() -> None:
 
 async def unusable(path: Path, code: Code = Code.CONTROL_UNUSABLE) -> str:
     with pytest.raises(UcmError) as refused:
-        async with serve(control_api(plant()), path):
+        async with serving_at(control_api(plant()).application(), path):
             pytest.fail("it must not be opened")
     assert refused.value.code is code
     return refused.value.detail
@@ -155,7 +156,7 @@ def mode(path: Path) -> int:
 async def test_only_owner_and_group_may_speak_to_the_daemon(path: Path) -> None:
     umask = os.umask(0)
     try:
-        async with serve(control_api(plant()), path):
+        async with serving_at(control_api(plant()).application(), path):
             assert (mode(path), mode(path.parent)) == (0o660, 0o755)
     finally:
         os.umask(umask)
@@ -164,7 +165,7 @@ async def test_only_owner_and_group_may_speak_to_the_daemon(path: Path) -> None:
 
 async def test_a_socket_that_a_killed_daemon_left_is_replaced(path: Path) -> None:
     left_behind(path)
-    async with serve(control_api(plant()), path), aiohttp.UnixConnector(str(path)) as connector:
+    async with serving_at(control_api(plant()).application(), path), aiohttp.UnixConnector(str(path)) as connector:
         client = aiohttp.ClientSession("http://localhost", connector=connector, connector_owner=False)
         async with client:
             assert (await ask(client, "/v1/status"))[0] == 200

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.unit.control.known_modules import control_api, plant
-from ucm_provision.control.api import serve
+from ucm_provision.control.listening import serving_at
 from ucm_provision.control.wifi import WifiRoutes
 from ucm_provision.core.model import WifiNetwork
 from ucm_provision.core.secret import Secret
@@ -30,7 +30,7 @@ async def profiles(tmp_path: Path) -> Profiles:
 async def client(tmp_path: Path, profiles: Profiles) -> AsyncIterator[aiohttp.ClientSession]:
     path = tmp_path / "control.sock"
     async with (
-        serve(control_api(plant(), None, WifiRoutes(profiles)), path),
+        serving_at(control_api(plant(), None, WifiRoutes(profiles)).application(), path),
         aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(str(path))) as session,
     ):
         yield session

@@ -252,7 +252,9 @@ def test_the_key_of_the_sealed_secrets(path: Path, monkeypatch: pytest.MonkeyPat
     assert loaded(path, "").key_file() is None
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
     assert loaded(path, "").key_file() is None
-    (path.parent / "journal-key").touch()
+    (path.parent / "journal-key").write_text("\n")  # what the unit hands over where there is none
+    assert loaded(path, "").key_file() is None
+    (path.parent / "journal-key").write_text("a key\n")
     assert loaded(path, "").key_file() == path.parent / "journal-key"
     assert loaded(path, "[state]\nkey_file = 'key'\n").key_file() == path.parent / "key"
 
