@@ -16,7 +16,6 @@ from ucm_provision.control.listening import serving, serving_at
 from ucm_provision.control.refusing import refusing
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.engine.feed import Feed, OverrunError
 from ucm_provision.host.config import Configuration
 from ucm_provision.host.systemd import ServiceManager
 from ucm_provision.store.journal import has_room
@@ -83,8 +82,8 @@ class Service:
                 try:
                     await self._run_daemon()
                 except* UcmError as failures:
-                    full = failures.subgroup(_is_full_disk)
-                    if full is None or full.exceptions != failures.exceptions:
+                    _, others = failures.split(_is_full_disk)
+                    if others is not None:
                         raise
                 await self._wait_for_room()
 
@@ -104,11 +103,11 @@ class Service:
 
     async def _keep_status(self, daemon: Daemon) -> None:
         while True:
-            self._manager.status(daemon.status_line())
-            await asyncio.sleep(policy.STATUS_PAUSE)
-            with suppress(TimeoutError, OverrunError):
+            with daemon.feed.listen() as changes, suppress(TimeoutError):
+                self._manager.status(daemon.status_line())
                 async with asyncio.timeout(policy.STATUS_EVERY):
-                    await _news(daemon.feed)
+                    await changes.next()
+            await asyncio.sleep(policy.STATUS_PAUSE)
 
     # ---- a disk without room -------------------------------------------------------------------------
 
@@ -150,8 +149,3 @@ class Service:
 
 def _is_full_disk(error: BaseException) -> bool:
     return isinstance(error, UcmError) and error.code is Code.DISK_FULL
-
-
-async def _news(feed: Feed) -> None:
-    with feed.listen() as changes:
-        await changes.next()

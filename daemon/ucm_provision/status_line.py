@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from ucm_provision.core.machine import Milestone, Session, Waits
 from ucm_provision.wire import PauseView
 
-_LONGEST_LIST = 3
+_CODES_SHOWN = 3
+_WORDS = {Waits.OPERATOR: "waiting for you", Waits.RETRY_AT: "to be tried again", Waits.DEVICE_GONE: "unplugged"}
 
 
 def status_line(counts: dict[str, int], unfinished: Iterable[Session], paused: PauseView | None) -> str:
@@ -23,10 +24,9 @@ def _parts(counts: dict[str, int], unfinished: list[Session], paused: PauseView 
         yield f"{verified} verified"
     for waits, words in _WORDS.items():
         codes = Counter(each.hold.code.value for each in unfinished if each.hold and each.hold.waits is waits)
-        if codes:
-            yield f"{codes.total()} {words} ({', '.join(code for code, _ in codes.most_common(_LONGEST_LIST))})"
+        if codes and waits is Waits.DEVICE_GONE:
+            yield f"{codes.total()} {words}"
+        elif codes:
+            yield f"{codes.total()} {words} ({', '.join(code for code, _ in codes.most_common(_CODES_SHOWN))})"
     if at_work := sum(each.hold is None for each in unfinished):
         yield f"{at_work} under way"
-
-
-_WORDS = {Waits.OPERATOR: "waiting for you", Waits.RETRY_AT: "to be tried again", Waits.DEVICE_GONE: "unplugged"}

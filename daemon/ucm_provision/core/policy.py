@@ -136,7 +136,7 @@ PAUSE_ALL_SECONDS = 60.0
 SESSION_SILENCE_LONGEST = 2.0 * TRIAL_LONGEST
 # Some thousand events; a session is a dozen.
 JOURNAL_ROOM = 1024 * 1024
-DISK_LOOK_EVERY = 5.0
+DISK_LOOK_EVERY = 2.0
 # systemd ends a daemon that misses three of these.
 SIGNS_OF_LIFE = 3
 # How soon `systemctl status` tells what has changed; of a pause, which no module's news announce, a little later.

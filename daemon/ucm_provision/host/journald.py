@@ -45,11 +45,10 @@ class Journal:
 
     def __init__(self, path: str = _SOCKET) -> None:
         self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def send(self, fields: Mapping[str, str]) -> None:
-        with suppress(OSError):
-            self._socket.sendto(b"".join(map(_encoded, fields, fields.values())), self._path)
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_journal:
+            to_journal.sendto(b"".join(map(_encoded, fields, fields.values())), self._path)
 
 
 class JournalLogger:

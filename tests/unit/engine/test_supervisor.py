@@ -208,6 +208,39 @@ async def test_a_dead_journal_ends_the_daemon() -> None:
     assert plant.cables.dialled == []
 
 
+# ---- signs of life -------------------------------------------------------------------------------
+
+
+async def test_a_supervisor_that_runs_has_a_pulse() -> None:
+    async with Plant().running() as plant:
+        async with asyncio.timeout(1):
+            await plant.supervisor.pulse()
+
+
+async def test_a_supervisor_that_hangs_has_none() -> None:
+    plant = Plant()
+    beat = asyncio.create_task(plant.supervisor.pulse())
+    await settle()
+    assert not beat.done()
+    beat.cancel()
+
+
+async def test_a_session_that_nobody_hears_of_is_stuck() -> None:
+    async with Plant().running() as plant:
+        module = plant.module(1)
+        module.transfer_gate.clear()
+        await plant.plug(port(0), module)
+        await settle()
+        session = plant.session(module)
+        await plant.clock.advance(policy.SESSION_SILENCE_LONGEST - 1)
+        assert plant.supervisor.stuck() is None
+        await plant.clock.advance(2)
+        assert plant.supervisor.stuck() == session.id
+        module.transfer_gate.set()
+        await settle()
+        assert plant.supervisor.stuck() is None
+
+
 # ---- stopping and starting again -----------------------------------------------------------------
 
 
