@@ -14,11 +14,13 @@ from ucm_provision.cloud.provisioning import HttpProvisioningApi
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import Carrier, Endpoint, Overrides
 from ucm_provision.core.plan import SitePlan
-from ucm_provision.core.ports import Clock, ProvisioningApi
+from ucm_provision.core.ports import Clock, DeviceLinks, ProvisioningApi
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.upkeep import Schedule
 from ucm_provision.host.config import Configuration
-from ucm_provision.link.client import CarrierLinks, HttpLinks, SerialLinks
+from ucm_provision.link.client import EndpointLinks, HttpLinks, SerialLinks
+from ucm_provision.link.drivers import LinkDrivers
+from ucm_provision.link.drivers import load as load_driver
 from ucm_provision.link.timing import HTTP_TIMING, Timing
 from ucm_provision.private_file import remove_private
 from ucm_provision.site import manifest
@@ -92,9 +94,23 @@ def site_plan(settings: Configuration, kept: Kept) -> SitePlan:
     )
 
 
-def device_links(settings: Configuration, timing: Timing | None, routes: Routes) -> CarrierLinks:
-    serial = SerialLinks(open_port, settings.values.usb.baud, timing)
-    return CarrierLinks({Carrier.SERIAL: serial, Carrier.HTTP: HttpLinks(HttpCalls, routes.of, timing or HTTP_TIMING)})
+def device_links(settings: Configuration, timing: Timing | None, routes: Routes) -> EndpointLinks:
+    baud, driver = settings.values.usb.baud, settings.values.link.driver
+    links: dict[Carrier, DeviceLinks] = {
+        Carrier.SERIAL: SerialLinks(open_port, baud, timing),
+        Carrier.HTTP: HttpLinks(HttpCalls, routes.of, timing or HTTP_TIMING),
+    }
+    _check_driver(settings)
+    return EndpointLinks(links, LinkDrivers(open_port, baud).get, driver)
+
+
+def _check_driver(settings: Configuration) -> None:
+    """A driver that the configuration names and nobody brings is said at once, not at the first module."""
+    if name := settings.values.link.driver:
+        try:
+            load_driver(name)
+        except UcmError as error:
+            settings.reject("$.link.driver", error.detail)
 
 
 async def provisioning_api(settings: Configuration, stack: AsyncExitStack) -> Api:
@@ -189,6 +205,7 @@ async def problems(settings: Configuration) -> list[UcmError]:
 async def _check_lists(settings: Configuration) -> None:
     settings.lan_addresses()
     settings.wifi()
+    _check_driver(settings)
 
 
 async def _check_policy(settings: Configuration) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 from ucm_provision import app
 from ucm_provision.app import Daemon
+from ucm_provision.core.model import ProofOfPossession
+from ucm_provision.core.secret import Secret
 from ucm_provision.host import config
 from ucm_provision.link.timing import Timing
 from ucm_provision.wire import ModuleView
@@ -68,6 +70,7 @@ class Station:
     protocol: str = "MQTTS"
     trial_s: int = 120
     lan: str = "mdns = false"
+    link: str = ""
     policy: str = ""
     box_id: str = "box-under-test"
 
@@ -87,11 +90,14 @@ class Station:
             f'[site]\nmanifest = "manifest.csv"\n[box]\nid = "{self.box_id}"\n'
             f'[api]\nurl = "{self.api_url}"\ntoken_file = "{self.token_file}"\n[broker]\n{witness}\n'
             f'[usb]\nudev = false\nglobs = ["ttyUCM*"]\n[lan]\n{self.lan}\n'
-            f'[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
+            f'[link]\n{self.link}\n[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
             f'[policy]\nprotocol = "{self.protocol}"\ntrial_s = {self.trial_s}\n{self.policy}\n[override]\n{override}\n'
             f'[control]\nsocket = "control.sock"\n[state]\ndir = "state"\n'
         )
         return path
+
+    def known_proof(self) -> ProofOfPossession:
+        return ProofOfPossession(Secret(self.pops[HARDWARE_ID]))
 
     def module(self, number: int = 0, **options: Any) -> SerialModule:
         """A simulated module, not yet powered, at the true speed of the wire unless told otherwise."""

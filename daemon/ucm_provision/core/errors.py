@@ -34,6 +34,7 @@ class Code(StrEnum):
     LINK_BROKEN = "link_broken"
     LINK_LOST = "link_lost"
     LINK_INSECURE = "link_insecure"
+    LINK_DRIVER_UNUSABLE = "link_driver_unusable"
     POP_MISSING = "pop_missing"
     POP_WRONG = "pop_wrong"
     IDENTITY_MISMATCH = "identity_mismatch"
@@ -207,6 +208,10 @@ FAILURES: dict[Code, Failure] = {
     Code.LINK_INSECURE: _operator(
         "The module offers only an older, insecure link. Nothing secret was sent. Update its firmware: "
         "security version 2 with patch 1 or newer is needed."
+    ),
+    Code.LINK_DRIVER_UNUSABLE: _operator(
+        "The port is marked for a link driver that this box does not have, or that cannot be loaded. Nothing was sent. "
+        "Install the package that brings it, or correct the udev rule that names it."
     ),
     Code.POP_MISSING: _operator(
         "The module's proof of possession is not known. It stands on the module's label: give it with ucmctl approve, "

@@ -58,12 +58,14 @@ class Endpoint:
     Attributes:
         routes: On the LAN, the likeliest first: ``host:port`` with an IPv4 address, or with an IPv6 address in
             brackets, with its zone if it is link-local. They change while the endpoint stays the same.
+        driver: The link driver that a port is marked for; empty: what the configuration says.
     """
 
     carrier: Carrier
     address: str
     key: str
     routes: tuple[str, ...] = field(default=(), compare=False)
+    driver: str = field(default="", compare=False)
 
 
 def lan_key(hardware_id: str) -> str:

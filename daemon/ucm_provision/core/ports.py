@@ -50,6 +50,9 @@ class DeviceLink(Protocol):
 
     async def info(self) -> ModuleInfo: ...
 
+    def pack(self, configuration: ModuleConfiguration) -> bytes:
+        """The bytes that are staged on the module for this configuration. They hold secrets."""
+
     async def reserve(self, owner: str, seconds: int) -> Reservation:
         """Makes or renews this box's reservation (0 seconds releases it)."""
 
@@ -98,9 +101,6 @@ class DeviceLinks(Protocol):
                 ``link_silent``, ``link_garbage``, ``link_broken``, ``link_lost``, ``link_insecure``,
                 ``pop_missing`` or ``pop_wrong``.
         """
-
-    def pack(self, configuration: ModuleConfiguration) -> bytes:
-        """The bytes that are staged on a module for this configuration. They hold secrets."""
 
 
 class ProvisioningApi(Protocol):

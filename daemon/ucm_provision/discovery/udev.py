@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 _SUBSYSTEM = "tty"
 _MARK, _MARKED = "ID_UCM", "1"
+# The link driver for what hangs on the port, where that is not a module which speaks the device link.
+_DRIVER = "ID_UCM_LINK"
 # Microseconds since boot at which udev first finished with a device. Kept over `udevadm trigger` and a
 # restart of udev, and given anew at each plug.
 _INITIALISED = "USEC_INITIALIZED"
@@ -79,7 +81,7 @@ class Database:
         where = properties.get("ID_PATH") or device.device_path
         # The node tells the ports of one interface apart, and makes a renamed one a new endpoint.
         key = f"{self._boot}:{where}:{device.device_node}:{properties.get(_INITIALISED, '')}"
-        return Endpoint(Carrier.SERIAL, device.device_node, key)
+        return Endpoint(Carrier.SERIAL, device.device_node, key, driver=properties.get(_DRIVER, ""))
 
 
 def _boot_id() -> str:

@@ -88,7 +88,7 @@ async def _intend(attempt: Attempt, configuration: ModuleConfiguration) -> None:
     """
     active, connection = attempt.info.active, configuration.connection
     credentials = connection.credentials
-    attempt.work.payload = attempt.site.links.pack(configuration)
+    attempt.work.payload = attempt.link.pack(configuration)
     intent = PushIntent(
         transaction=secrets.token_bytes(16),
         sha256=hashlib.sha256(attempt.work.payload).digest(),

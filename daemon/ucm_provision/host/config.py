@@ -85,6 +85,7 @@ class LanSection(_Section, frozen=True):
 
 
 class LinkSection(_Section, frozen=True):
+    driver: str = ""
     site_pop_file: str = ""
     lan_site_pop: bool = False
 

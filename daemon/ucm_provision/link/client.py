@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from ucm_provision.core import policy
-from ucm_provision.core.model import Carrier, Endpoint, ModuleConfiguration
+from ucm_provision.core.model import Carrier, Endpoint
 from ucm_provision.core.ports import ByteStream, DeviceLink, DeviceLinks, EndpointCalls, PopLookup
 from ucm_provision.link.framed import FramedSessions
 from ucm_provision.link.handshake import Handshake
 from ucm_provision.link.http_sessions import HttpSessions
-from ucm_provision.link.pack import pack
 from ucm_provision.link.roaming import RoamingLink
 from ucm_provision.link.session import SecureLink
 from ucm_provision.link.timing import HTTP_TIMING, Timing
@@ -50,9 +49,6 @@ class SerialLinks:
         finally:
             await stream.close()
 
-    def pack(self, configuration: ModuleConfiguration) -> bytes:
-        return pack(configuration)
-
 
 class HttpLinks:
     """Dials modules on the LAN (:class:`ucm_provision.core.ports.DeviceLinks`).
@@ -89,20 +85,23 @@ class HttpLinks:
         finally:
             await calls.close()
 
-    def pack(self, configuration: ModuleConfiguration) -> bytes:
-        return pack(configuration)
 
+class EndpointLinks:
+    """Dials each module as its endpoint wants it (:class:`ucm_provision.core.ports.DeviceLinks`).
 
-class CarrierLinks:
-    """Dials each module over the carrier of its endpoint (:class:`ucm_provision.core.ports.DeviceLinks`)."""
+    Args:
+        links: For the device link, by carrier.
+        driver: The link driver of a name. Raises UcmError(link_driver_unusable).
+        cables: The name of the driver for cables whose port names none; empty: the device link.
+    """
 
-    def __init__(self, links: Mapping[Carrier, DeviceLinks]) -> None:
+    def __init__(self, links: Mapping[Carrier, DeviceLinks], driver: Callable[[str], DeviceLinks], cables: str) -> None:
         self._links = dict(links)
+        self._driver = driver
+        self._cables = cables
 
     def dial(self, endpoint: Endpoint, pop_for: PopLookup) -> AbstractAsyncContextManager[DeviceLink]:
-        """See :meth:`ucm_provision.core.ports.DeviceLinks.dial`."""
-        return self._links[endpoint.carrier].dial(endpoint, pop_for)
-
-    def pack(self, configuration: ModuleConfiguration) -> bytes:
-        """The same bytes over every carrier."""
-        return pack(configuration)
+        """See :meth:`ucm_provision.core.ports.DeviceLinks.dial`. Also raises UcmError(link_driver_unusable)."""
+        named = endpoint.driver or (self._cables if endpoint.carrier is Carrier.SERIAL else "")
+        links = self._driver(named) if named else self._links[endpoint.carrier]
+        return links.dial(endpoint, pop_for)

@@ -10,10 +10,11 @@ from google.protobuf.message import Message
 
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.model import HeardNetwork, LinkState, ModuleInfo, Reservation
+from ucm_provision.core.model import HeardNetwork, LinkState, ModuleConfiguration, ModuleInfo, Reservation
 from ucm_provision.link import decode, scan
 from ucm_provision.link.handshake import Established
 from ucm_provision.link.messages import ucm_link_pb2 as pb
+from ucm_provision.link.pack import pack
 from ucm_provision.link.sessions import Sessions
 from ucm_provision.link.timing import Timing
 
@@ -45,6 +46,10 @@ class SecureLink:
     @property
     def announced_id(self) -> str | None:
         return self._announcement.hardware_id
+
+    def pack(self, configuration: ModuleConfiguration) -> bytes:
+        """The same bytes over every carrier."""
+        return pack(configuration)
 
     async def info(self) -> ModuleInfo:
         """Who the module is. Also raises ``identity_mismatch`` if it announced itself as another one."""

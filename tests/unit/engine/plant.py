@@ -238,6 +238,11 @@ class Link:
         if not self._cable.plugged:
             raise UcmError(Code.DEVICE_GONE)
 
+    def pack(self, configuration: ModuleConfiguration) -> bytes:
+        keep = isinstance(configuration.connection.credentials, KeepCredentials)
+        networks = [network.ssid for network in configuration.wifi]
+        return json.dumps({"device": configuration.device_id, "networks": networks, "keep": keep}).encode()
+
     async def info(self) -> ModuleInfo:
         await self._turn()
         return self._module.info()
@@ -329,11 +334,6 @@ class Cables:
             yield
         finally:
             self.open -= 1
-
-    def pack(self, configuration: ModuleConfiguration) -> bytes:
-        keep = isinstance(configuration.connection.credentials, KeepCredentials)
-        networks = [network.ssid for network in configuration.wifi]
-        return json.dumps({"device": configuration.device_id, "networks": networks, "keep": keep}).encode()
 
 
 class Api:

@@ -27,7 +27,8 @@ from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import Carrier, Endpoint, Phase, ProofOfPossession
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.core.secret import Secret
-from ucm_provision.link import CarrierLinks, HttpLinks, SerialLinks, Timing
+from ucm_provision.link import EndpointLinks, HttpLinks, SerialLinks, Timing
+from ucm_provision.link.drivers import LinkDrivers
 from ucm_provision.transports.http import HttpCalls
 from ucm_provision.transports.serial import open_port
 from ucm_sim.srp import VerifierForm
@@ -289,7 +290,9 @@ async def test_somebody_else_at_the_module_s_address(stranger: HttpModule, asked
 async def test_each_endpoint_is_dialled_over_its_own_carrier() -> None:
     async with HttpModule() as module:
         http = HttpLinks(HttpCalls, lambda endpoint: endpoint.routes, TIMING)
-        links = CarrierLinks({Carrier.HTTP: http, Carrier.SERIAL: SerialLinks(open_port)})
+        links = EndpointLinks(
+            {Carrier.HTTP: http, Carrier.SERIAL: SerialLinks(open_port)}, LinkDrivers(open_port, 115200).get, ""
+        )
         async with links.dial(Endpoint(Carrier.HTTP, "ucm-x", "key", (module.route,)), known()) as link:
             assert link.roams
         with pytest.raises(UcmError) as caught:

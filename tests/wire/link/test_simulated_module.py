@@ -26,6 +26,7 @@ from ucm_provision.core.model import (
 from ucm_provision.core.ports import ByteStream, DeviceLink
 from ucm_provision.core.secret import Secret
 from ucm_provision.link import OpenStream, SerialLinks, Timing
+from ucm_provision.link.pack import pack
 from ucm_provision.transports.serial import open_port
 from ucm_sim import Identity, SerialModule, VerifierForm
 
@@ -86,7 +87,7 @@ async def reached(link: DeviceLink, condition: Callable[[LinkState], bool]) -> L
 
 
 async def test_the_whole_conversation(make_module: Callable[..., SerialModule]) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module, dialled(module) as link:
         info = await link.info()
         assert (info.hardware_id, info.active, info.trial) == (HARDWARE_ID, None, None)
@@ -105,7 +106,7 @@ async def test_the_whole_conversation(make_module: Callable[..., SerialModule]) 
 
 
 async def test_abort_rolls_a_trial_back(make_module: Callable[..., SerialModule]) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module, dialled(module) as link:
         await link.reserve(OWNER, 120)
         await staged(link, payload)
@@ -121,7 +122,7 @@ async def test_abort_rolls_a_trial_back(make_module: Callable[..., SerialModule]
 
 
 async def test_a_repeated_begin_of_what_is_on_trial_is_done(make_module: Callable[..., SerialModule]) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module:
         async with dialled(module) as link:
             await link.reserve(OWNER, 120)
@@ -134,7 +135,7 @@ async def test_a_repeated_begin_of_what_is_on_trial_is_done(make_module: Callabl
 
 
 async def test_staging_resumes_in_another_session(make_module: Callable[..., SerialModule]) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module:
         async with dialled(module) as link:
             await link.reserve(OWNER, 120)
@@ -145,7 +146,7 @@ async def test_staging_resumes_in_another_session(make_module: Callable[..., Ser
 
 
 async def test_a_chunk_too_far_on_is_told_where_the_module_is(make_module: Callable[..., SerialModule]) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module, dialled(module) as link:
         await link.reserve(OWNER, 120)
         await link.begin(TRANSACTION, payload, 0)
@@ -153,7 +154,7 @@ async def test_a_chunk_too_far_on_is_told_where_the_module_is(make_module: Calla
 
 
 async def test_refusals(make_module: Callable[..., SerialModule]) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module, dialled(module) as link:
         with pytest.raises(UcmError) as no_reservation:
             await link.begin(TRANSACTION, payload, 0)
@@ -226,7 +227,7 @@ async def test_opening_resets_the_module(make_module: Callable[..., SerialModule
 async def test_unplugged_in_the_middle_and_back_under_another_name(
     make_module: Callable[..., SerialModule], tmp_path: Path
 ) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module:
         async with dialled(module) as link:
             await link.reserve(OWNER, 120)
@@ -244,7 +245,7 @@ async def test_unplugged_in_the_middle_and_back_under_another_name(
 async def test_unplugged_but_still_powered_staging_goes_on(
     make_module: Callable[..., SerialModule], tmp_path: Path
 ) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module() as module:
         async with dialled(module) as link:
             await link.reserve(OWNER, 120)
@@ -288,7 +289,7 @@ class Lossy:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_fifth_of_all_frames_is_lost_each_way(make_module: Callable[..., SerialModule], seed: int) -> None:
-    payload, lines = SerialLinks(open_port).pack(CONFIGURATION), []
+    payload, lines = pack(CONFIGURATION), []
     patient = replace(TIMING, retransmit_first=0.05, retransmit_last=0.1, first_answer_resend=0.05)
 
     async def lossy(address: str, baud: int) -> ByteStream:
@@ -307,7 +308,7 @@ async def test_a_fifth_of_all_frames_is_lost_each_way(make_module: Callable[...,
 
 
 async def test_at_the_speed_of_a_real_wire(make_module: Callable[..., SerialModule]) -> None:
-    payload = SerialLinks(open_port).pack(CONFIGURATION)
+    payload = pack(CONFIGURATION)
     async with make_module(baud=115200) as module, dialled(module) as link:
         await link.reserve(OWNER, 120)
         frames = module.frames

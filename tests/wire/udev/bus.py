@@ -124,6 +124,7 @@ class Seen:
     name: str
     present: bool
     key: str
+    driver: str = ""
 
 
 class Watcher:

@@ -61,6 +61,13 @@ async def test_the_key_is_made_of_boot_place_and_moment(bus: Bus) -> None:
         assert rest == f"pci-0000:00:14.0-usb-0:1:1.0:/dev/{ONE.name}:{ONE.initialised}"
 
 
+async def test_a_port_may_be_marked_for_a_link_driver(bus: Bus) -> None:
+    await bus.plug(ONE)
+    await bus.say(ONE, "change", ID_UCM_LINK="acme")
+    async with watcher(bus) as watching:
+        assert (await watching.next()).driver == "acme"
+
+
 async def test_the_key_outlives_a_restart(bus: Bus) -> None:
     await bus.plug(ONE)
     async with watcher(bus) as watching:

@@ -21,7 +21,7 @@ def say(sentence: str) -> None:
 async def sight(sighting: Sighting) -> None:
     endpoint = sighting.endpoint
     name = endpoint.address.removeprefix("/dev/")
-    say(json.dumps({"name": name, "present": sighting.present, "key": endpoint.key}))
+    say(json.dumps({"name": name, "present": sighting.present, "key": endpoint.key, "driver": endpoint.driver}))
 
 
 def sockets() -> set[str]:
