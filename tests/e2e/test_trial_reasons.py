@@ -172,8 +172,8 @@ async def test_a_network_that_gives_no_address(station: Station) -> None:
     """A module on the LAN of another network moves to the configured one, and comes back."""
     on_lan(station).trial_s = 30
     (identity,) = listed(station, 1)
-    nowhere = LanSegment(["192.0.2.250"], mdns=False)
-    async with station.daemon(clock=FastClock(FAST)) as running, LanSegment() as here:
+    here, nowhere = LanSegment(), LanSegment(["192.0.2.250"], mdns=False)
+    async with station.daemon(clock=FastClock(FAST)) as running:
         air = Air([Network("old-wifi", "battery staple", segment=here), Network(SSID, PASSPHRASE, segment=nowhere)])
         known = {"old-wifi": "battery staple"}
         async with powered([identity], here, networks=None, air=air, wifi=known, clock=ScaledClock(FAST)) as modules:
