@@ -1,17 +1,18 @@
 # Every target sets up what it needs itself and is quick the second time.
 #
-#   make demo      a whole site in one process: API, broker, simulated modules and the daemon
-#   make test      the tests
-#   make lint      ruff, mypy, import contracts
-#   make coverage  the tests, and which lines and branches they reach
-#   make bench     speed and memory, as ratios
-#   make proto     the device link's protobuf modules, after a change of hardware/link/*.proto
-#   make lock      the locked requirements, after a change of pyproject.toml
-#   make clean     removes everything that the targets made
+#   make demo        a whole site in one process: API, broker, simulated modules and the daemon
+#   make test        the tests
+#   make test-image  builds the container image and runs it
+#   make lint        ruff, mypy, import contracts
+#   make coverage    the tests, and which lines and branches they reach
+#   make bench       speed and memory, as ratios
+#   make proto       the device link's protobuf modules, after a change of hardware/link/*.proto
+#   make lock        the locked requirements, after a change of pyproject.toml
+#   make clean       removes everything that the targets made
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint bench proto lock clean system-packages
+.PHONY: help demo test test-image coverage lint bench proto lock clean system-packages
 
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
@@ -34,6 +35,11 @@ endif
 # More workers than a small machine has cores: most tests wait for a clock, a process or the network.
 test: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.txt
 	$(BIN)/python -m pytest -n 4 --dist worksteal $(TEST_ARGS)
+
+# Docker's engine is not needed: podman does the same, and keeps all that it needs in .image.
+test-image: .venv/.dev
+	@tools/system-packages podman runc mmdebstrap
+	$(BIN)/python -m pytest tests/image --timeout 300 $(TEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -62,7 +68,7 @@ system-packages:
 	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto curl iproute2 avahi-daemon dbus python3-dbusmock
 
 clean:
-	rm -rf .venv .demo .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	rm -rf .venv .demo .image .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 	find daemon hardware tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The dev lock is a superset of the demo's with the same versions, so either may come first.

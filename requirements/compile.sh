@@ -6,9 +6,10 @@ uv=${1:-.venv/bin/uv}
 lock() {
   out=$1; shift
   "$uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-    --custom-compile-command "make lock" "$@" pyproject.toml -o "requirements/$out.txt"
+    --custom-compile-command "make lock" "$@" -o "requirements/$out.txt"
 }
-lock dev --extra dev
-lock daemon -c requirements/dev.txt
-lock site -c requirements/dev.txt --extra site
-lock demo -c requirements/dev.txt --extra demo --extra build
+lock dev pyproject.toml --extra dev
+lock daemon pyproject.toml -c requirements/dev.txt
+lock site pyproject.toml -c requirements/dev.txt --extra site
+lock demo pyproject.toml -c requirements/dev.txt --extra demo --extra build
+lock build -c requirements/dev.txt --group build

@@ -78,6 +78,13 @@ class Bus:
         """An event of udev's, after its database has changed."""
         await self._do("change", path=plug.path, action=action, properties=properties)
 
+    def fall_silent(self) -> None:
+        """Whoever listens now hears of no event any more, as in a network namespace that udev does not speak in."""
+        doors = list(self._root.glob("event[0-9]*"))
+        assert doors
+        for door in doors:
+            door.unlink()
+
     def environment(self) -> dict[str, str]:
         return {**os.environ, "UMOCKDEV_DIR": str(self._root)}
 
@@ -149,9 +156,10 @@ class Watcher:
 
 
 @asynccontextmanager
-async def watcher(bus: Bus, *patterns: str) -> AsyncIterator[Watcher]:
-    """Watches, and has looked once when entered."""
-    process = await bus.start(sys.executable, "-m", "tests.wire.udev.watcher", *patterns, stdin=-1, stdout=-1)
+async def watcher(bus: Bus, *patterns: str, rescans: bool = False) -> AsyncIterator[Watcher]:
+    """Watches, and has looked once when entered. Only what ``rescans`` looks again without an event."""
+    options = ["--rescan"] if rescans else []
+    process = await bus.start(sys.executable, "-m", "tests.wire.udev.watcher", *options, *patterns, stdin=-1, stdout=-1)
     watcher = Watcher(process)
     try:
         assert await watcher.line() == "looking"

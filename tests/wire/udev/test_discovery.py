@@ -53,6 +53,20 @@ async def test_plug_and_unplug_and_plug(bus: Bus) -> None:
         assert again.key != arrived.key
 
 
+async def test_plug_unplug_and_replug_are_seen_where_no_event_comes(bus: Bus) -> None:
+    """A container may see udev's database and hear none of its events."""
+    async with watcher(bus, rescans=True) as watching:
+        bus.fall_silent()
+        await bus.plug(ONE)
+        arrived = await watching.next()
+        assert (arrived.name, arrived.present) == (ONE.name, True)
+        await bus.unplug(ONE)
+        await bus.plug(ONE.anew())
+        left, again = await watching.next(), await watching.next()
+        assert (left.present, left.key, again.present) == (False, arrived.key, True)
+        assert again.key != arrived.key
+
+
 async def test_the_key_is_made_of_boot_place_and_moment(bus: Bus) -> None:
     async with watcher(bus) as watching:
         await bus.plug(ONE)

@@ -43,7 +43,10 @@ async def watch(patterns: list[str]) -> None:
     say(f"left open: {len(sockets() - before)}")
 
 
-# Only events count here: looking again and again would find everything, too, and hide that none came.
-policy.UDEV_RESCAN_EVERY = 600.0
+patterns = sys.argv[1:]
+if "--rescan" in patterns:
+    patterns.remove("--rescan")
+else:  # only events count: looking again and again would find everything, too, and hide that none came
+    policy.UDEV_RESCAN_EVERY = 600.0
 logs.configure("info")
-asyncio.run(watch(sys.argv[1:]))
+asyncio.run(watch(patterns))
