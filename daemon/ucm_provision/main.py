@@ -42,12 +42,14 @@ def run(path: Path) -> None:
     manager = ServiceManager.from_environment()
     passed = passed_sockets()
     logs.configure("info")
+    error: UcmError | None = None
     try:
         settings = config.load(path)
         logs.configure(settings.values.log.level)
         asyncio.run(serve_until_stopped(settings, manager, passed))
     except* UcmError as group:
         error = next(_leaves(group))
+    if error:  # Python before 3.11.4 hides an exit from within an except* in a group, and so its status
         manager.status(str(error))
         _complain(error)
         sys.exit(error.failure.exit_status)
