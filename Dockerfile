@@ -50,4 +50,3 @@ USER ucm-provision
 VOLUME /var/lib/ucm-provision
 HEALTHCHECK --interval=60s --timeout=10s --start-period=20s CMD ["ucmctl", "status"]
 ENTRYPOINT ["ucm-provisiond"]
-CMD ["--config", "/etc/ucm-provision/ucm-provision.toml"]

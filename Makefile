@@ -39,7 +39,7 @@ test: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.txt
 # Docker's engine is not needed: podman does the same, and keeps all that it needs in .image.
 test-image: .venv/.dev
 	@tools/system-packages podman runc mmdebstrap
-	$(BIN)/python -m pytest tests/image --timeout 300 $(TEST_ARGS)
+	$(BIN)/python -m pytest tests/image --timeout 600 $(TEST_ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

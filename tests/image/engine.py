@@ -23,7 +23,7 @@ DEADLINE = 30.0
 BUILD_DEADLINE = 240.0
 # Authorities that a site trusts beside Debian's, as ca-certificates takes them up.
 _SITE_AUTHORITIES = Path("/usr/local/share/ca-certificates")
-# Docker's image for that name leaves these out, too.
+# As in Docker's image.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 # Without systemd as its parent podman cannot ask it for control groups, and no more than a container needs may be asked
 # for where the tests run in a container themselves.
@@ -36,6 +36,8 @@ events_logger = "none"
 lock_type = "file"
 runtime = "runc"
 """
+# Docker's format: the other one has no health check.
+_BUILD = ("--format=docker", "--isolation=chroot", "--pull=never", "--network=host")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Engine:
         for tool in ("podman", "runc", "mmdebstrap"):
             if shutil.which(tool) is None:
                 pytest.fail(f"{tool} is missing: {INSTALL}")
+        if os.geteuid() != 0:
+            pytest.fail("only root may make device rules: sudo make test-image")
         (self._folder / "tmp").mkdir(parents=True, exist_ok=True)
         (self._folder / "containers.conf").write_text(_SETTINGS)
         self._podman("rm", "--force", "--all", "--time", "0")
@@ -77,20 +81,13 @@ class Engine:
         self.build_from(REPOSITORY, IMAGE)
 
     def build_from(self, context: Path, tag: str) -> None:
-        # Docker's format: the other one has no health check.
-        self._do(
-            "build",
-            "--format=docker",
-            "--isolation=chroot",
-            "--pull=never",
-            "--network=host",
-            "--tag",
-            tag,
-            str(context),
-        )
+        self._do("build", *_BUILD, f"--tag={tag}", str(context))
 
     def _stand_in(self) -> None:
-        """The same packages as in Docker's image of that name, made from Debian's archive."""
+        """The same packages as in Docker's image of that name, made as that one is from Debian's archive.
+
+        What it has more is this machine's own authorities: behind a proxy with one, pip would find no index.
+        """
         tar = self._folder / "base.tar"
         options = [f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT]
         if _SITE_AUTHORITIES.is_dir():

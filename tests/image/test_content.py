@@ -89,7 +89,7 @@ def test_what_the_engine_is_told(engine: Engine) -> None:
     told = engine.inspect(IMAGE)
     config = told["Config"]
     assert config["User"] == "ucm-provision"
-    assert (config["Entrypoint"], config["Cmd"][0]) == (["ucm-provisiond"], "--config")
+    assert (config["Entrypoint"], config.get("Cmd")) == (["ucm-provisiond"], None)
     assert list(config["Volumes"]) == ["/var/lib/ucm-provision"]
     assert {each.partition("=")[0] for each in config["Env"]} == {"PATH", "CREDENTIALS_DIRECTORY"}
     assert told["Healthcheck"]["Test"] == ["CMD", "ucmctl", "status"]

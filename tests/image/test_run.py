@@ -28,6 +28,8 @@ async def test_it_starts_answers_its_health_check_and_stops_when_told(box: Box) 
         await container.healthy()
         first = (await container.ask("cat", "/proc/1/cmdline")).out.split("\0")
         assert first[1].endswith("/ucm-provisiond")
+        checked = await container.ask("ucm-provisiond", "check-config")
+        assert checked.status == 0, checked.said
         began = time.monotonic()
         assert await container.stop() == 0
         assert time.monotonic() - began < STOPS_WITHIN
