@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,8 +65,6 @@ def check_config(default: Path, path: Path | None) -> None:
     Example: ucm-provisiond check-config /etc/ucm-provision/ucm-provision.toml
     """
     path = path or default
-    # What the service's unit hands over lies here; there is no other way to find it from outside of the service.
-    os.environ.setdefault("CREDENTIALS_DIRECTORY", str(path.parent / "credentials"))
     problems = asyncio.run(_problems(path))
     for problem in problems:
         click.echo(str(problem), err=True)
@@ -78,7 +75,8 @@ def check_config(default: Path, path: Path | None) -> None:
 
 async def _problems(path: Path) -> list[UcmError]:
     try:
-        return await parts.problems(config.load(path))
+        # What the service's unit hands over lies here; there is no other way to find it from outside of the service.
+        return await parts.problems(config.load(path, credentials=path.parent / "credentials"))
     except UcmError as error:
         return [error]
 

@@ -158,10 +158,15 @@ class Config(_Section, frozen=True):
 class Configuration:
     """A configuration file that was read and understood."""
 
-    def __init__(self, path: Path, text: str, values: Config) -> None:
+    def __init__(self, path: Path, text: str, values: Config, credentials: Path | None = None) -> None:
         self.path = path
         self.values = values
         self._text = text
+        self._credentials = credentials
+
+    def of(self, values: Config) -> Configuration:
+        """The same file, had it other values."""
+        return Configuration(self.path, self._text, values, self._credentials)
 
     def file(self, name: str) -> Path:
         """A path that the file names."""
@@ -201,7 +206,7 @@ class Configuration:
         """
         if self.values.api.token_file:
             return self.file(self.values.api.token_file)
-        if credential := _credential("api-token"):
+        if credential := self._credential("api-token"):
             return credential
         raise UcmError(Code.TOKEN_MISSING, f"{self.path} has no api.token_file")
 
@@ -209,7 +214,7 @@ class Configuration:
         """The key of the sealed secrets: as configured, else the service's credential, if it has that one."""
         if self.values.state.key_file:
             return self.file(self.values.state.key_file)
-        credential = _credential("journal-key")
+        credential = self._credential("journal-key")
         return credential if credential and _says_something(credential) else None
 
     def box_id(self) -> str:
@@ -243,10 +248,14 @@ class Configuration:
         return self._checked(key, check_passphrase, self.secret(key, name).reveal())
 
     def _credential_file(self, key: str, name: str) -> Path:
-        credential = _credential(name)
+        credential = self._credential(name)
         if credential is None:
             self.reject(key, "expected to be run by systemd, which hands credentials over; there are none")
         return credential
+
+    def _credential(self, name: str) -> Path | None:
+        """Where a credential of the service is put, whether it has that one or not."""
+        return self._credentials / name if self._credentials else None
 
     def _checked(self, key: str, check: Callable[[str], T], text: str) -> T:
         try:
@@ -282,8 +291,11 @@ class Configuration:
         return TimeSource(given.protocol, given.host, given.port) if given else None
 
 
-def load(path: Path) -> Configuration:
+def load(path: Path, *, credentials: Path | None = None) -> Configuration:
     """Reads the configuration file.
+
+    Args:
+        credentials: Where the service's credentials are, where systemd does not say so itself.
 
     Raises:
         UcmError: config_invalid, with file, line, key and what was expected.
@@ -293,7 +305,8 @@ def load(path: Path) -> Configuration:
     except (OSError, UnicodeDecodeError) as error:
         raise UcmError(Code.CONFIG_INVALID, f"{path}: {_why(error)}") from error
     try:
-        return Configuration(path.absolute(), text, msgspec.convert(tomllib.loads(text), Config))
+        values = msgspec.convert(tomllib.loads(text), Config)
+        return Configuration(path.absolute(), text, values, _credentials_of_the_service() or credentials)
     except tomllib.TOMLDecodeError as error:
         raise UcmError(Code.CONFIG_INVALID, f"{path}: {error}") from error
     except msgspec.ValidationError as error:
@@ -331,10 +344,9 @@ def _invalid(path: Path, text: str, key: str, problem: str) -> UcmError:
     return UcmError(Code.CONFIG_INVALID, f"{path}, line {line}, {key.removeprefix('$').lstrip('.')}: {problem}")
 
 
-def _credential(name: str) -> Path | None:
-    """Where systemd puts a credential of the service, whether it has that one or not."""
+def _credentials_of_the_service() -> Path | None:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(folder, name) if folder else None
+    return Path(folder) if folder else None
 
 
 def _says_something(credential: Path) -> bool:
