@@ -11,6 +11,7 @@ import click
 
 from ucm_provision.cli.api import api
 from ucm_provision.cli.client import ControlClient, DaemonError
+from ucm_provision.cli.doctor import doctor, suggest
 from ucm_provision.cli.label import read_label
 from ucm_provision.cli.manifest import manifest
 from ucm_provision.cli.orders import orders, replace
@@ -168,7 +169,7 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     _print_module(client.post("modules", module, "reprovision"), as_json)
 
 
-for _command in (provision, orders, replace, manifest, api, wifi):
+for _command in (provision, orders, replace, manifest, api, wifi, doctor, suggest):
     ucmctl.add_command(_command)
 
 

@@ -241,6 +241,8 @@ async def test_it_starts_without_the_daemon_s_libraries() -> None:
         "paho",
         "aiomqtt",
         "serial",
+        "pyudev",
+        "zeroconf",
         "rich",
     }
     assert "ucm_provision" in imported

@@ -85,6 +85,10 @@ class Bus:
         for door in doors:
             door.unlink()
 
+    async def add(self, devices: str) -> None:
+        """Devices as `umockdev-record` writes them down."""
+        await self._do("add", devices=devices)
+
     def environment(self) -> dict[str, str]:
         return {**os.environ, "UMOCKDEV_DIR": str(self._root)}
 

@@ -48,6 +48,11 @@ def unplug(path: str, name: str, number: str) -> None:
     (ROOT / "dev/.node" / name).unlink()  # umockdev's own note, which would be in the way of the next plug
 
 
+def add(devices: str) -> None:
+    """Devices in umockdev's own words."""
+    BED.add_from_string(devices)
+
+
 def change(path: str, action: str, properties: dict[str, str]) -> None:
     for key, value in properties.items():
         BED.set_property(f"/sys{path}", key, value)
@@ -56,7 +61,7 @@ def change(path: str, action: str, properties: dict[str, str]) -> None:
 
 def obey(line: str) -> None:
     command = json.loads(line)
-    {function.__name__: function for function in (plug, unplug, change)}[command.pop("do")](**command)
+    {function.__name__: function for function in (plug, unplug, add, change)}[command.pop("do")](**command)
     print(flush=True)
 
 
