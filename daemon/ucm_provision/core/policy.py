@@ -72,6 +72,8 @@ TRIAL_GRACE = 15.0
 # From the module's own "online" to somebody else seeing it.
 SEEN_DEADLINE = 120.0
 API_POLL = 2.0
+# In dBm. What still works below this today does not once the cabinet's door is closed.
+SIGNAL_WEAK = -75
 
 # ---- HTTP API ------------------------------------------------------------------------------------
 
@@ -112,6 +114,9 @@ FEED_QUEUE = 1024
 FEED_HEARTBEAT = 15.0
 CONTROL_BODY_LARGEST = 4096
 POP_LONGEST = 128
+ENGINEER_LONGEST = 128
+# The year 9999, in seconds since the epoch: what comes later is no date.
+TIME_LATEST = 253_402_300_799.0
 # Of modules that operators read the label of; several times what one box looks after.
 TYPED_PROOFS_KEPT = 4096
 # Some thousand lines; a site has some hundred modules.

@@ -202,12 +202,19 @@ class Record:
         """One view for each known module (its latest session) and each endpoint not yet identified."""
         return [self.view(session) for session in self._shown()]
 
+    def known_views(self) -> list[ModuleView]:
+        """The same without candidates, which may be anybody's."""
+        return [self.view(session) for session in self._known()]
+
     def _shown(self) -> list[Session]:
+        return [*self._known(), *self.candidates.all()]
+
+    def _known(self) -> list[Session]:
         latest: dict[str, Session] = {}
         for session in self._index.all():
             if session.hardware_id or not session.milestone.ended:
                 latest[session.hardware_id or session.id] = session
-        return [*(session for session in latest.values() if not session.absorbed_into), *self.candidates.all()]
+        return [session for session in latest.values() if not session.absorbed_into]
 
     def view(self, session: Session) -> ModuleView:
         return module_view(session, where=self.where(session), activity=self._activities.get(session.id))

@@ -54,6 +54,7 @@ class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
 class SiteSection(_Section, frozen=True):
     id: str = ""
+    name: Annotated[str, msgspec.Meta(max_length=128)] = ""
     manifest: str = ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ucm_provision.control.api import ControlApi, Status
 from ucm_provision.control.routes import Routes
 from ucm_provision.core.errors import Code, explain
@@ -101,7 +103,11 @@ def plant() -> KnownModules:
 PUMP_WAITS = explain(Code.BROKER_TLS_UNTRUSTED, "self-signed")
 
 
-def control_api(known: KnownModules, status: Status | None = None, *more: Routes) -> ControlApi:
+def control_api(
+    known: KnownModules, status: Status | None = None, *more: Routes, readable: Sequence[Routes] = ()
+) -> ControlApi:
     """The real API over what is known. Nobody asks it to act: that needs a daemon, and is tested with one."""
     nobody = Operator(known, None, None)  # type: ignore[arg-type]
-    return ControlApi(status or known.status, known, known.timeline, nobody, Feed(), more=more)  # type: ignore[arg-type]
+    return ControlApi(  # type: ignore[arg-type]
+        status or known.status, known, known.timeline, nobody, Feed(), more=more, readable=readable
+    )
