@@ -19,7 +19,6 @@ from ucm_provision.control.inspection import InspectionRoutes
 from ucm_provision.control.listening import serving, serving_at
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
-from ucm_provision.control.report import ReportRoutes
 from ucm_provision.control.web import reading
 from ucm_provision.control.wifi import WifiRoutes
 from ucm_provision.core.errors import Code, UcmError, explain
@@ -29,19 +28,17 @@ from ucm_provision.core.secret import Secret
 from ucm_provision.core.wanted import Cause
 from ucm_provision.discovery.mdns import LanBrowser
 from ucm_provision.discovery.ports import watching
-from ucm_provision.documents import ReportedSite
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.engine import Engine
 from ucm_provision.engine.gate import Pause
-from ucm_provision.engine.order_views import order_view
 from ucm_provision.engine.views import timeline_entry
 from ucm_provision.host import config
 from ucm_provision.host.clock import SystemClock
 from ucm_provision.host.network_manager import NetworkManager
 from ucm_provision.link.timing import Timing
-from ucm_provision.site.report import Facts
 from ucm_provision.status_line import status_line
 from ucm_provision.store.journal import Journal
+from ucm_provision.telling import Sources, Telling
 from ucm_provision.wire import API_VERSION, ApiChoice, ApiView, GatewayView, PauseView, StatusView, TimelineEntry
 
 NOT_PASSED: Mapping[str, socket.socket] = MappingProxyType({})
@@ -82,7 +79,7 @@ class Daemon:
             InspectionRoutes(engine.inspection, engine.operator, kept.profiles, engine.record),
         )
 
-        self._readable = (ReportRoutes(self._report_facts),)
+        self._telling = Telling(Sources(settings, site.plan, engine, journal, site.clock, self.status))
 
     async def load(self) -> None:
         """Takes up what the journal holds."""
@@ -97,6 +94,7 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 self._engine.start(group)
                 group.create_task(self._witness.run(), name="witness")
+                group.create_task(self._telling.run(), name="telling")
                 group.create_task(ports.run(sight), name="ports")
                 group.create_task(NetworkManager(self._clock).watch(self._engine.follower.moved), name="own network")
                 if self._lan:
@@ -126,7 +124,7 @@ class Daemon:
             self.operator,
             self.feed,
             more=self._more,
-            readable=self._readable,
+            readable=self._telling.routes,
         )
 
     def status(self) -> StatusView:
@@ -146,23 +144,6 @@ class Daemon:
             modules=self.record.counts(),
             orders=dict(Counter(order.state.value for order in engine.book.orders())),
         )
-
-    async def _report_facts(self) -> Facts:
-        modules = self.record.known_views()
-        return Facts(
-            now=self._clock.now(),
-            site=ReportedSite(name=self._settings.values.site.name or None, id=self._site_id()),
-            status=self.status(),
-            modules=modules,
-            unapproved=len(self.record.candidates.all()),
-            failures=await self._journal.past_failures(module["session"] for module in modules),
-            orders=[order_view(order) for order in self._engine.book.orders()],
-        )
-
-    def _site_id(self) -> str | None:
-        """As configured; else the one that the API's devices were added to."""
-        added = (session.arguments.site_id for session in self.record.latest() if session.arguments)
-        return self._plan.site_id or next(filter(None, added), None)
 
     def _api_url(self) -> str:
         return self._gateway.url if self._gateway else self._settings.values.api.url

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from ucm_provision.wire import AttachedView, EvidenceView, OrderView
+from ucm_provision.wire import AttachedView, EvidenceView, HoldView, OrderView, PauseView, TroubleView
 
 # ---- the commissioning report --------------------------------------------------------------------
 
@@ -104,3 +104,71 @@ class ReportView(TypedDict):
     counts: ReportCounts
     modules: list[ReportedModule]
     by_hand: list[OrderView]
+
+
+# ---- messages for a fleet --------------------------------------------------------------------------
+
+FLEET_VERSION = 1
+
+Change = Literal["milestone", "hold", "trouble"]
+
+
+class FleetModule(TypedDict):
+    session: str
+    hardware_id: str | None
+    name: str | None
+    device_id: str | None
+    slug: str | None
+    product: str | None
+    model: str | None
+    firmware: str | None
+    endpoint: str
+    carrier: Literal["serial", "http"]
+
+
+class FleetEvent(TypedDict):
+    """Something about a module has changed: ``changed`` says what, the rest how it is now.
+
+    ``started_at`` and ``sequence``: events of one run of the daemon are numbered from 1, so that a gap shows. An event
+    may come twice, with the same number.
+    """
+
+    version: int
+    box: str
+    started_at: float
+    sequence: int
+    at: float
+    changed: list[Change]
+    module: FleetModule
+    milestone: str
+    hold: HoldView | None
+    trouble: TroubleView | None
+
+
+class FleetCampaign(TypedDict):
+    id: str
+    kind: Literal["stage", "change", "drop"]
+    state: Literal["proposed", "running", "paused", "done", "aborted"]
+    members: dict[str, int]
+
+
+class FleetStatus(TypedDict):
+    """The box at a glance. ``needs_person`` and ``unwell``: modules by the code of the failure.
+
+    ``sequence``: of the last event, 0 before the first. ``dropped``: how many events the fleet never got.
+    """
+
+    version: int
+    box: str
+    site: ReportedSite
+    software: str
+    started_at: float
+    sequence: int
+    dropped: int
+    modules: dict[str, int]
+    needs_person: dict[str, int]
+    unwell: dict[str, int]
+    paused: PauseView | None
+    api: str
+    witness: str
+    campaign: FleetCampaign | None

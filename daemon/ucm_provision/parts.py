@@ -211,6 +211,8 @@ async def _check_lists(settings: Configuration) -> None:
 async def _check_policy(settings: Configuration) -> None:
     settings.box_id()
     schedule(settings)
+    if settings.values.fleet.mqtt:
+        settings.fleet_name()
 
 
 async def _check_manifest(settings: Configuration) -> None:

@@ -92,6 +92,15 @@ WITNESS_RECONNECT_FIRST = 1.0
 WITNESS_RECONNECT_LAST = 30.0
 WITNESS_SUBSCRIBE_DEADLINE = 5.0
 WITNESS_QUEUE = 256
+# Some hundred modules' worth; a fleet that was away for longer learns how many it missed.
+FLEET_QUEUE = 1024
+# As many as paho has under way at once by itself, less a few.
+FLEET_BATCH = 16
+# A status is what a fleet looks at; what is urgent is an event.
+FLEET_STATUS_PAUSE = 5.0
+FLEET_PUBACK_DEADLINE = 10.0
+# The last word of a daemon that stops.
+FLEET_FAREWELL = 1.0
 
 # ---- discovery and supervision -------------------------------------------------------------------
 
@@ -147,6 +156,9 @@ SIGNS_OF_LIFE = 3
 # How soon `systemctl status` tells what has changed; of a pause, which no module's news announce, a little later.
 STATUS_PAUSE = 1.0
 STATUS_EVERY = 10.0
+# How late the event loop gets round to what is due: looked at now and then, the worst of a minute is told.
+LOOP_LAG_EVERY = 5.0
+LOOP_LAG_KEPT = 12
 # An API that is away is asked for again by one module alone, less and less often; then all go on.
 OUTAGE_PROBE_FIRST = 5.0
 OUTAGE_PROBE_LAST = 60.0

@@ -187,6 +187,20 @@ def has_room(folder: Path) -> bool:
     return shutil.disk_usage(folder).free >= policy.JOURNAL_ROOM
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """In bytes."""
+
+    journal: int
+    free: int
+
+
+def look_at_room(folder: Path) -> Room:
+    """How large the journal in the folder is, with what SQLite keeps beside it, and how much more could be written."""
+    sizes = (path.stat().st_size for path in folder.glob("journal.sqlite3*"))
+    return Room(sum(sizes), shutil.disk_usage(folder).free)
+
+
 def _prepare(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         path.chmod(0o600)
