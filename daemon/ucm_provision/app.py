@@ -136,6 +136,7 @@ class Daemon:
             started_at=self._started_at,
             api=ApiView(url=self._api_url(), site_id=plan.site_id),
             witness=self._witness.status,
+            fleet=self._telling.fleet_status,
             wifi=[network.ssid for network in plan.wifi],
             box_wifi=engine.follower.network,
             campaign=campaign.id if (campaign := engine.campaigns.open()) else None,

@@ -50,6 +50,11 @@ class Telling:
         self._announcer = _announcer(sources)
         self.routes: tuple[Routes, ...] = (ReportRoutes(self._facts), MetricsRoutes(self._signs))
 
+    @property
+    def fleet_status(self) -> str | None:
+        """Whether the fleet's broker is connected, or why not; None: none is configured."""
+        return self._announcer.status if self._announcer else None
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:

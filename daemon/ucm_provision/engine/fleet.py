@@ -98,6 +98,7 @@ class FleetReporter:
         self._clock = clock
         self._started_at = clock.now()
         self._sequence = 0
+        self._news = asyncio.Event()
         self._told: dict[str, _Told] = {}
         self._last_status: FleetStatus | None = None
 
@@ -120,6 +121,7 @@ class FleetReporter:
                     self._tell(view)
 
     def _tell(self, view: ModuleView) -> None:
+        self._news.set()
         changed = self._changes(view)
         if not changed:
             return
@@ -155,15 +157,15 @@ class FleetReporter:
     async def _keep_status(self) -> None:
         """Soon after a change; what no module's news tell, such as a pause, a little later."""
         while True:
+            self._news.clear()
             status = self._status()
             if status != self._last_status:
                 self._last_status = status
                 self._announce.keep(_STATUS, msgspec.json.encode(status))
             await self._clock.sleep(policy.FLEET_STATUS_PAUSE)
-            with suppress(TimeoutError, OverrunError):
+            with suppress(TimeoutError):
                 async with asyncio.timeout(policy.STATUS_EVERY):
-                    with self._feed.listen() as changes:
-                        await changes.next()
+                    await self._news.wait()
 
     def _status(self) -> FleetStatus:
         status, signs = self._box.status(), self._box.signs()

@@ -80,6 +80,7 @@ class KnownModules:
             started_at=STARTED_AT,
             api=ApiView(url="https://api.test", site_id="site-1"),
             witness="connected",
+            fleet=None,
             wifi=["plant", "guests"],
             box_wifi=None,
             campaign=None,
