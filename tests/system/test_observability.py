@@ -114,6 +114,14 @@ def anchors() -> set[str]:
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
+def test_the_manual_tells_of_every_metric() -> None:
+    manual = (
+        (REPOSITORY / "docs" / "OPERATIONS.md").read_text().partition("## Metrics and alerts")[2].partition("\n## ")[0]
+    )
+    told_of = set(re.findall(r"`(\w+)`", manual))
+    assert {name.removeprefix("ucm_provision_") for name in told() if name.startswith("ucm_")} <= told_of
+
+
 def test_every_alert_says_what_is_wrong_and_where_to_read_on() -> None:
     for rule in rules():
         annotations = rule["annotations"]
