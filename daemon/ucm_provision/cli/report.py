@@ -32,7 +32,7 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60}
 @click.option(
     "--since", default="", metavar="WHEN", help="Only what changed since: 2026-07-14, 2026-07-14T08:00, 8h, 3d, today."
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_obj
 def report(
     client: ControlClient, kind: str | None, output: str | None, engineer: str, since: str, *, as_json: bool
@@ -46,7 +46,7 @@ def report(
     """
     kind = _format(kind, output, as_json=as_json)
     document = client.document("report", format=kind, engineer=engineer, since=_since(since))
-    if output == "-" or (output is None and not sys.stdout.isatty()):
+    if output == "-" or (output is None and (as_json or not sys.stdout.isatty())):
         click.echo(document.content, nl=False)
         return
     path = Path(output) if output else Path(document.name)

@@ -74,22 +74,31 @@ async def test_engineer_and_period_reach_the_daemon(path: Path) -> None:
     assert (outcome.json["engineer"], outcome.json["since"]) == ("Jana & Søn", 1_784_034_000.0)
 
 
-async def test_in_a_terminal_it_becomes_a_file_whose_name_is_told(path: Path, tmp_path: Path) -> None:
-    folder, (ours, theirs) = tmp_path / "folder", pty.openpty()
-    folder.mkdir()
+async def in_a_terminal(path: Path, folder: Path, *arguments: str) -> str:
+    """The beginning of what is said there. What follows, nobody reads."""
+    ours, theirs = pty.openpty()
     try:
         child = await asyncio.create_subprocess_exec(
-            UCMCTL, "--socket", path, "report", stdout=theirs, stderr=theirs, cwd=folder
+            UCMCTL, "--socket", path, "report", *arguments, stdout=theirs, stderr=theirs, cwd=folder
         )
-        assert await child.wait() == 0
-        said = os.read(ours, 4096).decode().strip()
+        said = await asyncio.to_thread(os.read, ours, 4096)
     finally:
         os.close(ours)
         os.close(theirs)
+    await child.wait()
+    return said.decode().strip()
+
+
+async def test_in_a_terminal_it_becomes_a_file_whose_name_is_told(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    said = await in_a_terminal(path, folder)
     (file,) = folder.iterdir()
     assert said == str(file)
     assert re.fullmatch(r"commissioning-report-\d{4}-\d\d-\d\d-\d{4}\.html", file.name)
     assert file.read_text().startswith("<!doctype html>")
+    assert (await in_a_terminal(path, folder, "--json")).startswith("{"), "as with every other command"
+    assert list(folder.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(
