@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ucm_demo.plant import Plant, plant, plug_in, prepare
 from ucm_demo.progress import LiveTable, PlainLines, Progress, Silence
-from ucm_demo.summary import is_verified, result, summary_lines
+from ucm_demo.summary import is_verified, result, summary_lines, write_report
 from ucm_provision.host import logs
 from ucm_provision.wire import ModuleView
 
@@ -32,8 +32,9 @@ async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
         async with plug_in(site):
             with _progress(console, as_json=as_json) as progress:
                 await _until_settled(site, progress)
-            views = site.views()
-            _tell(console, views, len(site.modules), time.monotonic() - started, as_json=as_json)
+            views, seconds = site.views(), time.monotonic() - started
+            report = await write_report(site)
+            _tell(console, site, views, seconds, report, as_json=as_json)
             if stay:
                 await _stay(console, site)
         running.cancel()
@@ -80,12 +81,15 @@ def _settled(view: ModuleView) -> bool:
     return is_verified(view) or waits_for_person
 
 
-def _tell(console: Console, views: list[ModuleView], expected: int, seconds: float, *, as_json: bool) -> None:
+def _tell(
+    console: Console, site: Plant, views: list[ModuleView], seconds: float, report: Path, *, as_json: bool
+) -> None:
+    expected = len(site.modules)
     if as_json:
-        click.echo(json.dumps(result(views, expected, seconds), indent=2))
+        click.echo(json.dumps(result(views, expected, seconds, report), indent=2))
         return
     console.print()
-    for line in summary_lines(views, expected):
+    for line in summary_lines(views, expected, report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

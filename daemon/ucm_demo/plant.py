@@ -65,7 +65,7 @@ def demo_modules() -> list[DemoModule]:
         ),
         DemoModule("0F4D7A1BB1E24C6AA2A59CA8D3E7F310", "Cooling loop", "MQTT", "UCM", "ENP-RL6", _label(), -66),
         DemoModule(_new_id(), "Dryer 1", "MQTTS", "DRYER", "DR2.1", _label(), -61, on_lan=True),
-        DemoModule(_new_id(), "Gas sensors", "MQTTS", "UCM", "ENP-AI4", _label(), -72, on_lan=True),
+        DemoModule(_new_id(), "Gas sensors", "MQTTS", "UCM", "ENP-AI4", _label(), -78, on_lan=True),
     ]
 
 
@@ -135,6 +135,7 @@ def _configuration(site: SiteApi) -> str:
     port = site.url.rpartition(":")[2]
     return f"""
 [site]
+name = "Demo plant"
 manifest = "manifest.csv"
 
 [box]

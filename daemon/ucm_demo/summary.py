@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TypedDict
 
+from ucm_demo.plant import Plant
 from ucm_demo.progress import describe, label
+from ucm_provision.cli.client import ControlClient
 from ucm_provision.wire import EvidenceView, ModuleView
 
 
@@ -22,17 +26,30 @@ class ModuleResult(TypedDict):
 
 
 class DemoResult(TypedDict):
+    """``report``: the path of the commissioning report."""
+
     modules: int
     verified: int
     seconds: float
+    report: str
     results: list[ModuleResult]
 
 
-def result(views: list[ModuleView], expected: int, seconds: float) -> DemoResult:
+async def write_report(site: Plant) -> Path:
+    """The commissioning report, asked of the daemon as `ucmctl report` does; returns where it is."""
+    client = ControlClient(str(site.folder / "control.sock"))
+    document = await asyncio.to_thread(client.document, "report", engineer="make demo")
+    path = site.folder / "commissioning-report.html"
+    path.write_bytes(document.content)
+    return path.absolute()
+
+
+def result(views: list[ModuleView], expected: int, seconds: float, report: Path) -> DemoResult:
     return DemoResult(
         modules=expected,
         verified=sum(is_verified(view) for view in views),
         seconds=round(seconds, 2),
+        report=str(report),
         results=[_module(view) for view in views],
     )
 
@@ -55,8 +72,8 @@ def _module(view: ModuleView) -> ModuleResult:
     )
 
 
-def summary_lines(views: list[ModuleView], expected: int) -> list[str]:
-    """What happened to each module and why we believe it; the last line counts."""
+def summary_lines(views: list[ModuleView], expected: int, report: Path) -> list[str]:
+    """What happened to each module and why we believe it; then how many, and where the report is."""
     lines = []
     for view in views:
         lines.append(f"{label(view)}: {_outcome(view)}")
@@ -67,7 +84,7 @@ def summary_lines(views: list[ModuleView], expected: int) -> list[str]:
             )
             lines.append(f"  independently: the {evidence['seen_by']} saw {evidence['seen_what']}{_at(evidence)}")
     verified = sum(is_verified(view) for view in views)
-    return [*lines, f"{verified} of {expected} modules verified"]
+    return [*lines, f"{verified} of {expected} modules verified", f"The commissioning report: {report}"]
 
 
 def _outcome(view: ModuleView) -> str:

@@ -38,6 +38,7 @@ from ucm_provision.host.network_manager import NetworkManager
 from ucm_provision.link.timing import Timing
 from ucm_provision.status_line import status_line
 from ucm_provision.store.journal import Journal
+from ucm_provision.telling import Sources, Telling
 from ucm_provision.wire import API_VERSION, ApiChoice, ApiView, GatewayView, PauseView, StatusView, TimelineEntry
 
 NOT_PASSED: Mapping[str, socket.socket] = MappingProxyType({})
@@ -78,6 +79,8 @@ class Daemon:
             InspectionRoutes(engine.inspection, engine.operator, kept.profiles, engine.record),
         )
 
+        self._telling = Telling(Sources(settings, site.plan, engine, journal, site.clock, self.status))
+
     async def load(self) -> None:
         """Takes up what the journal holds."""
         await self._engine.load()
@@ -91,6 +94,7 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 self._engine.start(group)
                 group.create_task(self._witness.run(), name="witness")
+                group.create_task(self._telling.run(), name="telling")
                 group.create_task(ports.run(sight), name="ports")
                 group.create_task(NetworkManager(self._clock).watch(self._engine.follower.moved), name="own network")
                 if self._lan:
@@ -113,7 +117,15 @@ class Daemon:
             raise UcmError(Code.INTERNAL, f"nothing was heard of session {stuck} for longer than any step takes")
 
     def control(self) -> ControlApi:
-        return ControlApi(self.status, self.record, self._timeline, self.operator, self.feed, more=self._more)
+        return ControlApi(
+            self.status,
+            self.record,
+            self._timeline,
+            self.operator,
+            self.feed,
+            more=self._more,
+            readable=self._telling.routes,
+        )
 
     def status(self) -> StatusView:
         plan, engine, pause = self._plan, self._engine, self._engine.supervisor.pause
@@ -124,6 +136,7 @@ class Daemon:
             started_at=self._started_at,
             api=ApiView(url=self._api_url(), site_id=plan.site_id),
             witness=self._witness.status,
+            fleet=self._telling.fleet_status,
             wifi=[network.ssid for network in plan.wifi],
             box_wifi=engine.follower.network,
             campaign=campaign.id if (campaign := engine.campaigns.open()) else None,

@@ -194,7 +194,7 @@ def broker_witness(settings: Configuration, clock: Clock) -> AnyWitness:
 async def problems(settings: Configuration) -> list[UcmError]:
     """Everything that would keep the daemon from starting with the configuration. Touches neither state nor network."""
     found = []
-    for check in (_check_lists, _check_policy, _check_manifest, _check_secrets, _check_api):
+    for check in (_check_lists, _check_policy, _check_fleet, _check_manifest, _check_secrets, _check_api):
         try:
             await check(settings)
         except UcmError as error:
@@ -211,6 +211,11 @@ async def _check_lists(settings: Configuration) -> None:
 async def _check_policy(settings: Configuration) -> None:
     settings.box_id()
     schedule(settings)
+
+
+async def _check_fleet(settings: Configuration) -> None:
+    if settings.values.fleet.mqtt:
+        settings.fleet_name()
 
 
 async def _check_manifest(settings: Configuration) -> None:

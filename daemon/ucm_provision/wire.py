@@ -394,6 +394,7 @@ class PauseView(TypedDict):
 class StatusView(TypedDict):
     """The site at a glance. ``modules`` counts by milestone, ``orders`` by state.
 
+    ``witness`` and ``fleet`` are "connected", or say why not; ``fleet`` is null where none is configured.
     ``box_wifi``: the network that this box itself is on. ``campaign``: the one that is open. ``outdated``: how many
     modules hold other networks than the site's.
     """
@@ -404,6 +405,7 @@ class StatusView(TypedDict):
     started_at: float
     api: ApiView
     witness: str
+    fleet: str | None
     wifi: list[str]
     box_wifi: str | None
     campaign: str | None

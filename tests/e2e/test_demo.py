@@ -34,10 +34,13 @@ async def test_the_demo_verifies_all_of_its_modules_with_evidence(tmp_path: Path
         assert (evidence["reported_phase"], evidence["generation"]) == ("ONLINE", 1)
         assert evidence["seen_by"] in ("witness", "api")
         assert evidence["seen_generation"] == 1
+    assert "All 4 modules are verified." in await asyncio.to_thread(Path(result["report"]).read_text)
 
 
 async def test_the_demo_tells_a_person_what_happened_and_ends_without_a_terminal(tmp_path: Path) -> None:
     status, out = await demo(folder=tmp_path / "demo")
     assert status == 0
-    assert out.splitlines()[-1] == "4 of 4 modules verified"
+    *_, counted, report = out.splitlines()
+    assert counted == "4 of 4 modules verified"
+    assert report == f"The commissioning report: {tmp_path / 'demo' / 'commissioning-report.html'}"
     assert "its own report: ONLINE at generation 1" in out

@@ -101,6 +101,10 @@ async def everything_that_ucmctl_says(daemon: DaemonProcess) -> bytes:
             status, text = await ucmctl(daemon.socket, *command, *extra)
             assert status == 0
             said.append(text)
+    for kind in ("html", "csv", "json"):
+        status, text = await ucmctl(daemon.socket, "report", "--format", kind)
+        assert (status, HARDWARE_ID in text) == (0, True)
+        said.append(text)
     return "\n".join(said).encode()
 
 

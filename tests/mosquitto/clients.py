@@ -109,11 +109,14 @@ async def commanding(plant: Plant) -> AsyncIterator[aiomqtt.Client]:
 
 async def dynamic_security(plant: Plant, *commands: dict[str, Any]) -> list[dict[str, Any]]:
     """What an operator does with mosquitto_ctrl: commands as the control client, and their answers."""
-    password = files_of(plant).control_password.read_text().strip()
+    return await control(files_of(plant), plant.site.mqtt_port, *commands)
+
+
+async def control(files: MosquittoFiles, port: int, *commands: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same with a mosquitto that no site API uses."""
+    password = files.control_password.read_text().strip()
     tag = secrets.token_hex(4)
-    async with aiomqtt.Client(
-        "127.0.0.1", plant.site.mqtt_port, username=CONTROL_USER, password=password, identifier=""
-    ) as client:
+    async with aiomqtt.Client("127.0.0.1", port, username=CONTROL_USER, password=password, identifier="") as client:
         await client.subscribe("$CONTROL/dynamic-security/v1/response")
         tagged = [command | {"correlationData": tag} for command in commands]
         await client.publish("$CONTROL/dynamic-security/v1", json.dumps({"commands": tagged}), qos=1)

@@ -8,7 +8,7 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
@@ -42,8 +42,12 @@ def own_identifier(role: str) -> str:
 
 
 @asynccontextmanager
-async def mqtt_session(access: BrokerAccess, identifier: str, timing: Timing) -> AsyncIterator[MqttSession]:
+async def mqtt_session(
+    access: BrokerAccess, identifier: str, timing: Timing, *, will: aiomqtt.Will | None = None
+) -> AsyncIterator[MqttSession]:
     """A clean MQTT 3.1.1 session with the broker of ``access``.
+
+    ``will``: what the broker tells everybody when the session ends without a word.
 
     Raises:
         UcmError: what :func:`~ucm_provision.broker.reach.reach` raises, ``mqtt_not_authorized`` or
@@ -53,7 +57,7 @@ async def mqtt_session(access: BrokerAccess, identifier: str, timing: Timing) ->
     if not isinstance(access.credentials, PasswordCredentials):
         context = client_context(access.credentials, access.host)
     address = await reach(access.host, access.port, context, timing)
-    session = MqttSession(address, access, context, identifier, timing)
+    session = MqttSession(address, access, context, identifier, timing, will=will)
     try:
         await session.connect()
         yield session
@@ -70,7 +74,14 @@ class MqttSession(aiomqtt.Client):
     """
 
     def __init__(
-        self, address: str, access: BrokerAccess, context: BrokerContext | None, identifier: str, timing: Timing
+        self,
+        address: str,
+        access: BrokerAccess,
+        context: BrokerContext | None,
+        identifier: str,
+        timing: Timing,
+        *,
+        will: aiomqtt.Will | None = None,
     ) -> None:
         username, password = _sign_in(access)
         super().__init__(
@@ -80,6 +91,7 @@ class MqttSession(aiomqtt.Client):
             password=password,
             identifier=identifier,
             tls_context=context,
+            will=will,
             timeout=timing.connect,
             keepalive=policy.BROKER_KEEPALIVE,
             max_queued_incoming_messages=policy.WITNESS_QUEUE,
@@ -148,6 +160,22 @@ class MqttSession(aiomqtt.Client):
             await self._unless_hung_up(self.unsubscribe(topic))
         except (aiomqtt.MqttError, UcmError):
             raise UcmError(Code.MQTT_UNAVAILABLE, "the connection to the broker was lost") from None
+
+    async def tell(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Publishes with QoS 1, and waits for the broker to have it.
+
+        Raises:
+            UcmError: ``mqtt_unavailable`` when the connection is lost meanwhile, or nobody answers.
+        """
+        try:
+            await self._unless_hung_up(self.publish(topic, payload, qos=1, retain=retain, timeout=self._timing.puback))
+        except (aiomqtt.MqttError, UcmError):
+            raise UcmError(Code.MQTT_UNAVAILABLE, "the connection to the broker was lost") from None
+
+    async def lost(self) -> NoReturn:
+        """Returns never; raises UcmError(mqtt_unavailable) once the connection is lost."""
+        await asyncio.wait({self._hung_up})
+        raise UcmError(Code.MQTT_UNAVAILABLE, "the connection to the broker was lost")
 
     async def _unless_hung_up(self, operation: Awaitable[T]) -> T:
         task = asyncio.ensure_future(operation)

@@ -17,8 +17,9 @@ class Timing:
         suback: From SUBSCRIBE to its answer.
         time_source: One question to the time source.
         ntp_resend: After which a lost NTP datagram is sent again.
+        puback: From PUBLISH to its answer.
         subscribe: How long :meth:`BrokerWitness.watch` waits for its subscription.
-        reconnect_first, reconnect_last: The witness's back-off, doubling in between.
+        reconnect_first, reconnect_last: The back-off of the witness and of the fleet's announcer, doubling in between.
     """
 
     connect: float = policy.BROKER_CONNECT_DEADLINE
@@ -26,6 +27,7 @@ class Timing:
     suback: float = policy.BROKER_SUBACK_DEADLINE
     time_source: float = policy.TIME_SOURCE_DEADLINE
     ntp_resend: float = policy.NTP_RESEND
+    puback: float = policy.FLEET_PUBACK_DEADLINE
     subscribe: float = policy.WITNESS_SUBSCRIBE_DEADLINE
     reconnect_first: float = policy.WITNESS_RECONNECT_FIRST
     reconnect_last: float = policy.WITNESS_RECONNECT_LAST

@@ -133,7 +133,7 @@ class BrokerWitness:
         """One connection, from its beginning to its end. Whether there was one."""
         connected = False
         try:
-            access = await asyncio.to_thread(_read_access, self._file)
+            access = await asyncio.to_thread(read_access, self._file)
             async with mqtt_session(access, own_identifier("witness"), self._timing) as session:
                 connected = True
                 reason = await self._serve(session)
@@ -228,7 +228,8 @@ def _generation(topic: str, payload: object) -> int | None:
     return generation if generation is not None and 0 <= generation <= policy.GENERATION_LARGEST else None
 
 
-def _read_access(file: Path) -> BrokerAccess:
+def read_access(file: Path) -> BrokerAccess:
+    """The broker that a credentials file names. Raises OSError and CredentialsInvalidError."""
     with file.open("rb") as stream:
         text = stream.read(policy.WITNESS_FILE_LARGEST + 1)
     if len(text) > policy.WITNESS_FILE_LARGEST:

@@ -8,6 +8,8 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +18,8 @@ from ucm_provision.core.errors import Code, Exit, UcmError
 DEFAULT_SOCKET = "/run/ucm-provision/control.sock"
 # Longer than the pause between two heartbeats of the event stream.
 _DEADLINE = 30.0
+# A document of a thousand modules takes a small box its time.
+_DOCUMENT_DEADLINE = 180.0
 
 
 class DaemonError(Exception):
@@ -24,6 +28,14 @@ class DaemonError(Exception):
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file, and what the daemon would call it."""
+
+    content: bytes
+    name: str
 
 
 class ControlClient:
@@ -43,6 +55,16 @@ class ControlClient:
     def post(self, *parts: str, body: object = None) -> Any:
         """The decoded answer of ``POST /v1/<parts>`` with a JSON body."""
         return self._ask("POST", _target(parts, {}), json.dumps(body) if body is not None else None)
+
+    def document(self, *parts: str, **query: str) -> Document:
+        """What ``GET /v1/<parts>`` hands out as a file."""
+        with self._connected(_DOCUMENT_DEADLINE) as connection:
+            connection.request("GET", _target(parts, query))
+            response = connection.getresponse()
+            content = response.read()
+            if response.status != http.client.OK:
+                raise _refusal(_decode(content))
+            return Document(content, _file_name(response.headers))
 
     def events(self) -> Iterator[tuple[str, Any]]:
         """The names and data of what the daemon streams, from a snapshot on, until it ends."""
@@ -69,8 +91,8 @@ class ControlClient:
             return answer
 
     @contextmanager
-    def _connected(self) -> Iterator[http.client.HTTPConnection]:
-        connection = _UnixConnection(self._path, self._deadline)
+    def _connected(self, deadline: float | None = None) -> Iterator[http.client.HTTPConnection]:
+        connection = _UnixConnection(self._path, deadline or self._deadline)
         try:
             yield connection
         except (OSError, http.client.HTTPException) as error:
@@ -93,6 +115,11 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def _file_name(headers: Message) -> str:
+    """Without a folder, whatever was answered."""
+    return (headers.get_filename() or "").rpartition("/")[2] or "document"
 
 
 def _decode(body: bytes) -> dict[str, Any]:

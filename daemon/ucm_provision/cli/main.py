@@ -16,6 +16,7 @@ from ucm_provision.cli.label import read_label
 from ucm_provision.cli.manifest import manifest
 from ucm_provision.cli.orders import orders, replace
 from ucm_provision.cli.provision import provision
+from ucm_provision.cli.report import report
 from ucm_provision.cli.text import inspection_text, list_text, show_text, status_text
 from ucm_provision.cli.watch import Watcher
 from ucm_provision.cli.wifi import wifi
@@ -169,7 +170,7 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     _print_module(client.post("modules", module, "reprovision"), as_json)
 
 
-for _command in (provision, orders, replace, manifest, api, wifi, doctor, suggest):
+for _command in (provision, orders, replace, manifest, api, wifi, report, doctor, suggest):
     ucmctl.add_command(_command)
 
 

@@ -38,6 +38,8 @@ def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
         ("Wi-Fi", ", ".join(status["wifi"]) or "no network configured: modules keep theirs"),
         ("modules", _counts(modules)),
     ]
+    if status["fleet"]:
+        rows.append(("fleet", status["fleet"]))
     if status["box_wifi"]:
         rows.append(("this box", f"on {status['box_wifi']}"))
     if status["campaign"]:

@@ -45,7 +45,7 @@ _STATUS_CODES = {404: Code.REQUEST_INVALID, 405: Code.REQUEST_INVALID}
 class ControlApi:
     """Answers what the daemon knows, streams what changes, and passes on what an operator asks.
 
-    ``more``: further parts of the API.
+    ``more``: further parts of the API. ``readable``: those of them that change nothing and hold no secret.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class ControlApi:
         feed: Feed,
         *,
         more: Sequence[Routes] = (),
+        readable: Sequence[Routes] = (),
     ) -> None:
         self._status = status
         self._record = record
@@ -64,6 +65,7 @@ class ControlApi:
         self._operator = operator
         self._events = EventStreams(feed, record.views)
         self._more = more
+        self._readable = readable
 
     def application(self) -> web.Application:
         """Everything, for whoever may open the control socket."""
@@ -85,6 +87,8 @@ class ControlApi:
         app.router.add_get("/v1/modules", self._get_modules)
         # Spelt out, because aiohttp's own pattern takes no braces, and a module may be named "Tank {1}".
         app.router.add_get("/v1/modules/{module:[^/]+}", self._get_module)
+        for routes in self._readable:
+            routes.add_to(app)
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return json_answer(self._status())

@@ -39,4 +39,6 @@ def _without_port(host: str) -> str:
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    """What an answer says of itself stays: a report has its own style, and says so."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)

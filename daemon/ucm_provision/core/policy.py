@@ -72,6 +72,8 @@ TRIAL_GRACE = 15.0
 # From the module's own "online" to somebody else seeing it.
 SEEN_DEADLINE = 120.0
 API_POLL = 2.0
+# In dBm. What still works below this today does not once the cabinet's door is closed.
+SIGNAL_WEAK = -75
 
 # ---- HTTP API ------------------------------------------------------------------------------------
 
@@ -90,6 +92,15 @@ WITNESS_RECONNECT_FIRST = 1.0
 WITNESS_RECONNECT_LAST = 30.0
 WITNESS_SUBSCRIBE_DEADLINE = 5.0
 WITNESS_QUEUE = 256
+# Some hundred modules' worth; a fleet that was away for longer learns how many it missed.
+FLEET_QUEUE = 1024
+# As many as paho has under way at once by itself, less a few.
+FLEET_BATCH = 16
+# A status is what a fleet looks at; what is urgent is an event.
+FLEET_STATUS_PAUSE = 5.0
+FLEET_PUBACK_DEADLINE = 10.0
+# The last word of a daemon that stops.
+FLEET_FAREWELL = 1.0
 
 # ---- discovery and supervision -------------------------------------------------------------------
 
@@ -112,6 +123,9 @@ FEED_QUEUE = 1024
 FEED_HEARTBEAT = 15.0
 CONTROL_BODY_LARGEST = 4096
 POP_LONGEST = 128
+ENGINEER_LONGEST = 128
+# The year 9999, in seconds since the epoch: what comes later is no date.
+TIME_LATEST = 253_402_300_799.0
 # Of modules that operators read the label of; several times what one box looks after.
 TYPED_PROOFS_KEPT = 4096
 # Some thousand lines; a site has some hundred modules.
@@ -142,6 +156,9 @@ SIGNS_OF_LIFE = 3
 # How soon `systemctl status` tells what has changed; of a pause, which no module's news announce, a little later.
 STATUS_PAUSE = 1.0
 STATUS_EVERY = 10.0
+# How late the event loop gets round to what is due: looked at now and then, the worst of a minute is told.
+LOOP_LAG_EVERY = 5.0
+LOOP_LAG_KEPT = 12
 # An API that is away is asked for again by one module alone, less and less often; then all go on.
 OUTAGE_PROBE_FIRST = 5.0
 OUTAGE_PROBE_LAST = 60.0

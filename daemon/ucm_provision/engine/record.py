@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from typing import get_args
 
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Approved, Cancelled, Event, Seen
+from ucm_provision.core.events import Approved, Cancelled, Event, Failed, Seen
 from ucm_provision.core.machine import Session, clamp, evolve
 from ucm_provision.core.model import Endpoint, lan_key
 from ucm_provision.core.ports import Clock
@@ -24,6 +25,7 @@ class Record:
     Attributes:
         present: The endpoints that are there now, by key.
         candidates: Those on the LAN that wait for approval; the journal knows nothing of them.
+        failures: How many attempts have failed since the daemon began, by code.
     """
 
     def __init__(self, journal: SessionJournal, feed: Feed, clock: Clock) -> None:
@@ -39,6 +41,7 @@ class Record:
         self._touched: dict[str, None] = {}
         self.present: dict[str, Endpoint] = {}
         self.candidates = Candidates()
+        self.failures: Counter[str] = Counter()
 
     async def load(self) -> None:
         """Takes up what the journal holds, oldest change first."""
@@ -132,6 +135,8 @@ class Record:
         session = evolve(self._index.get(session_id), event, session_id=session_id, at=at)
         await self._journal.append(session, event, at)
         self._index.put(session)
+        if isinstance(event, Failed):
+            self.failures[event.code.value] += 1
         self._heard[session_id] = self._clock.monotonic()
         self.touch(session_id)
         self._publish(session)
@@ -149,6 +154,11 @@ class Record:
         self._heard.pop(session_id, None)
         if self._activities.pop(session_id, None):
             self._publish(self._index[session_id])
+
+    def steps_under_way(self) -> dict[str, int]:
+        """How many modules are being worked on at each step."""
+        counted = Counter(activity["step"] for activity in self._activities.values())
+        return {step: counted[step] for step in get_args(Step)}
 
     def heard_of(self, session_id: str) -> float:
         """When, on the monotonic clock, something of a session that is worked on was last journalled or shown."""
@@ -202,12 +212,20 @@ class Record:
         """One view for each known module (its latest session) and each endpoint not yet identified."""
         return [self.view(session) for session in self._shown()]
 
+    def known_views(self) -> list[ModuleView]:
+        """The same without candidates, which may be anybody's."""
+        return [self.view(session) for session in self.known()]
+
     def _shown(self) -> list[Session]:
+        return [*self.known(), *self.candidates.all()]
+
+    def known(self) -> list[Session]:
+        """The latest session of each module, and those whose module is not identified yet; no candidates."""
         latest: dict[str, Session] = {}
         for session in self._index.all():
             if session.hardware_id or not session.milestone.ended:
                 latest[session.hardware_id or session.id] = session
-        return [*(session for session in latest.values() if not session.absorbed_into), *self.candidates.all()]
+        return [session for session in latest.values() if not session.absorbed_into]
 
     def view(self, session: Session) -> ModuleView:
         return module_view(session, where=self.where(session), activity=self._activities.get(session.id))

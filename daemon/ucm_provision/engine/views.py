@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from ucm_provision.core import policy
 from ucm_provision.core.errors import explain
 from ucm_provision.core.events import (
     Absorbed,
@@ -66,7 +69,7 @@ def module_view(session: Session, *, where: Endpoint | None, activity: ActivityV
         adopted=session.adopted,
         managed_by=session.managed_by or None,
         generation=session.generation,
-        warnings=list(session.warnings),
+        warnings=[*session.warnings, *_weak_signal(session.evidence)],
         hold=_hold_view(session.hold) if session.hold and not activity else None,
         activity=activity,
         evidence=_evidence_view(session.evidence) if session.evidence else None,
@@ -112,6 +115,12 @@ def _evidence_view(evidence: Evidence) -> EvidenceView:
         seen_generation=evidence.seen_generation,
         seen_at=evidence.seen_at,
     )
+
+
+def _weak_signal(evidence: Evidence | None) -> Iterator[str]:
+    """It is verified all the same: the module was online when it mattered."""
+    if evidence and evidence.rssi_dbm < policy.SIGNAL_WEAK:
+        yield f"Its Wi-Fi signal is weak ({evidence.rssi_dbm} dBm): move it, or an access point, closer."
 
 
 def timeline_entry(at: float, event: Event) -> TimelineEntry:

@@ -45,6 +45,9 @@ _VALUE_SHOWN = 40
 BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
 TrialSeconds = Annotated[int, msgspec.Meta(ge=policy.TRIAL_SHORTEST, le=policy.TRIAL_LONGEST)]
 RotateAtOnce = Annotated[int, msgspec.Meta(ge=1, le=policy.ROTATE_AT_ONCE_LARGEST)]
+# What no broker, access list or file name would trip over.
+FleetTopic = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]+(/[A-Za-z0-9_.:-]+)*\Z", max_length=128)]
+FleetName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{0,64}\Z")]
 Networks = Annotated[list["WifiSection"], msgspec.Meta(max_length=policy.WIFI_NETWORKS_LARGEST)]
 
 
@@ -54,6 +57,7 @@ class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
 class SiteSection(_Section, frozen=True):
     id: str = ""
+    name: Annotated[str, msgspec.Meta(max_length=128)] = ""
     manifest: str = ""
 
 
@@ -133,6 +137,12 @@ class StateSection(_Section, frozen=True):
     key_file: str = ""
 
 
+class FleetSection(_Section, frozen=True):
+    mqtt: str = ""
+    topic: FleetTopic = "ucm-provision"
+    name: FleetName = ""
+
+
 class LogSection(_Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -152,6 +162,7 @@ class Config(_Section, frozen=True):
     override: OverrideSection = OverrideSection()
     control: ControlSection = ControlSection()
     state: StateSection = StateSection()
+    fleet: FleetSection = FleetSection()
     log: LogSection = LogSection()
 
 
@@ -220,6 +231,15 @@ class Configuration:
     def box_id(self) -> str:
         """The name under which this box reserves and owns modules."""
         return self.values.box.id or _machine_owner()
+
+    def fleet_name(self) -> str:
+        """What the fleet calls this box: one level of a topic."""
+        if name := self.values.fleet.name:
+            return name
+        box_id = self.box_id()
+        if not re.fullmatch(r"[A-Za-z0-9_.:-]+", box_id):
+            self.reject("$.fleet.name", f"expected a name, because {box_id!r} cannot be part of a topic")
+        return box_id
 
     def wifi(self) -> tuple[WifiNetwork, ...]:
         """The networks in order of preference."""

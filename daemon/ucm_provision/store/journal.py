@@ -11,7 +11,8 @@ import asyncio
 import errno
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ import msgspec
 from ucm_provision.core import policy
 from ucm_provision.core.campaign import Campaign
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import EVENT_TYPES, Event
+from ucm_provision.core.events import EVENT_TYPES, Event, Failed
+from ucm_provision.core.history import PastFailure
 from ucm_provision.core.machine import Session
 from ucm_provision.core.orders import Order
 
@@ -121,6 +123,11 @@ class Journal:
         """Everything that happened to a session, in order."""
         return await self._run(lambda: _history(self._database, session_id))
 
+    async def past_failures(self, session_ids: Iterable[str]) -> dict[str, list[PastFailure]]:
+        """What failed in these sessions and how often: each kind of failure once, in the order of the last times."""
+        wanted = msgspec.json.encode(list(session_ids)).decode()
+        return await self._run(lambda: _past_failures(self._database, wanted))
+
     async def keep_order(self, order: Order) -> None:
         """The order as it is now; the oldest that ended make room."""
         await self._run(lambda: _keep_order(self._database, order))
@@ -178,6 +185,20 @@ def _check_room(path: Path) -> None:
 def has_room(folder: Path) -> bool:
     """Whether what is begun now could also be written down."""
     return shutil.disk_usage(folder).free >= policy.JOURNAL_ROOM
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """In bytes."""
+
+    journal: int
+    free: int
+
+
+def look_at_room(folder: Path) -> Room:
+    """How large the journal in the folder is, with what SQLite keeps beside it, and how much more could be written."""
+    sizes = (path.stat().st_size for path in folder.glob("journal.sqlite3*"))
+    return Room(sum(sizes), shutil.disk_usage(folder).free)
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
@@ -260,6 +281,25 @@ def _history(database: sqlite3.Connection, session_id: str) -> list[Entry]:
         "SELECT seq, at, kind, body FROM events WHERE session = ? ORDER BY seq", (session_id,)
     ).fetchall()
     return [Entry(seq, at, _event(kind, body)) for seq, at, kind, body in rows]
+
+
+# However often something was tried again, one row tells of it. A code is part of an event's body.
+_FAILURES = """
+SELECT events.session, events.body, found.times, found.first_at, events.at
+FROM (
+    SELECT MAX(seq) AS seq, COUNT(*) AS times, MIN(at) AS first_at FROM events
+    WHERE session IN (SELECT value FROM json_each(?)) AND kind = 'Failed'
+    GROUP BY session, json_extract(body, '$.code')
+) AS found JOIN events USING (seq) ORDER BY seq
+"""
+
+
+def _past_failures(database: sqlite3.Connection, session_ids: str) -> dict[str, list[PastFailure]]:
+    found: dict[str, list[PastFailure]] = defaultdict(list)
+    for session_id, body, times, first_at, last_at in database.execute(_FAILURES, (session_ids,)):
+        last = _parse(body, Failed)
+        found[session_id].append(PastFailure(last.code, last.detail, times, first_at, last_at))
+    return dict(found)
 
 
 def _event(kind: str, body: str) -> Event:

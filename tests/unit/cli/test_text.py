@@ -75,6 +75,13 @@ def test_how_long_the_daemon_is_up(monkeypatch: pytest.MonkeyPatch, seconds: int
     assert status_text(status, []).splitlines()[0] == f"daemon    0.1.0, up {words}, box box-a"
 
 
+def test_a_fleet_s_broker_is_told_where_one_is_configured() -> None:
+    status = plant().status()
+    assert "fleet" not in status_text(status, [])
+    status["fleet"] = "The file fleet.json cannot be used: it is not there."
+    assert "fleet     The file fleet.json cannot be used: it is not there." in status_text(status, []).splitlines()
+
+
 def test_open_orders_are_told_at_a_glance() -> None:
     status = plant().status()
     assert "orders" not in status_text(status, [])

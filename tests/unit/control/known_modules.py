@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ucm_provision.control.api import ControlApi, Status
 from ucm_provision.control.routes import Routes
 from ucm_provision.core.errors import Code, explain
@@ -78,6 +80,7 @@ class KnownModules:
             started_at=STARTED_AT,
             api=ApiView(url="https://api.test", site_id="site-1"),
             witness="connected",
+            fleet=None,
             wifi=["plant", "guests"],
             box_wifi=None,
             campaign=None,
@@ -101,7 +104,11 @@ def plant() -> KnownModules:
 PUMP_WAITS = explain(Code.BROKER_TLS_UNTRUSTED, "self-signed")
 
 
-def control_api(known: KnownModules, status: Status | None = None, *more: Routes) -> ControlApi:
+def control_api(
+    known: KnownModules, status: Status | None = None, *more: Routes, readable: Sequence[Routes] = ()
+) -> ControlApi:
     """The real API over what is known. Nobody asks it to act: that needs a daemon, and is tested with one."""
     nobody = Operator(known, None, None)  # type: ignore[arg-type]
-    return ControlApi(status or known.status, known, known.timeline, nobody, Feed(), more=more)  # type: ignore[arg-type]
+    return ControlApi(  # type: ignore[arg-type]
+        status or known.status, known, known.timeline, nobody, Feed(), more=more, readable=readable
+    )

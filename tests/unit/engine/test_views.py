@@ -178,6 +178,14 @@ def test_the_evidence_names_both_witnesses() -> None:
     }
 
 
+@pytest.mark.parametrize(("rssi", "warned"), [(0, False), (-60, False), (-75, False), (-76, True), (-128, True)])
+def test_a_weak_signal_is_warned_of_and_nothing_else_is(rssi: int, warned: bool) -> None:
+    session = replace(SESSION, warnings=("Another.",), evidence=replace(EVIDENCE, rssi_dbm=rssi))
+    view = module_view(session, where=None, activity=None)
+    assert view["warnings"][0] == "Another."
+    assert [f"({rssi} dBm)" in warning for warning in view["warnings"][1:]] == [True] * warned
+
+
 def test_a_master_shows_its_slaves() -> None:
     session = replace(SESSION, slaves=(Slave(SLAVE, "ENP-AO6", "device-2"), Slave(SLAVE, "ENP-AO6")))
     assert module_view(session, where=session.endpoint, activity=None)["attached"] == [

@@ -95,6 +95,7 @@ REFUSALS = [
     ("[box]\nid = 'a box'", ", line 2, box.id: expected `str` matching regex '^[!-~]{1,64}\\\\Z'"),
     ('[box]\nid = "box\\n"', ", line 2, box.id: expected `str` matching regex '^[!-~]{1,64}\\\\Z'"),
     ("[box]\nid = '" + "x" * 65 + "'", ", line 2, box.id: expected `str` matching regex '^[!-~]{1,64}\\\\Z'"),
+    ("[site]\nname = '" + "x" * 129 + "'", ", line 2, site.name: expected `str` of length <= 128"),
     ("[state]\ndir = ", ": Invalid value (at end of document)"),
     ("[api]\nurl = 'a'\nurl = 'b'\n", ": Cannot overwrite a value (at line 3, column 10)"),
     ("[api\n", ": Expected ']' at the end of a table declaration (at line 1, column 5)"),
@@ -372,3 +373,26 @@ def test_a_machine_without_an_id_needs_a_name_for_the_box(
     of_machine(monkeypatch, machine)
     with pytest.raises(UcmError, match=r"this machine has no /etc/machine-id: set box\.id"):
         loaded(path, "").box_id()
+
+
+@pytest.mark.parametrize("topic", ["", "/", "a//b", "/a", "a/", "a/+/b", "a/#", "$SYS/x", "a b", "a\\u0000b", "ü"])
+def test_a_topic_that_would_be_no_topic(path: Path, topic: str) -> None:
+    assert ", line 2, fleet.topic: expected `str` matching regex" in refusal(path, f'[fleet]\ntopic = "{topic}"')
+
+
+@pytest.mark.parametrize("topic", ["ucm-provision", "fleet/eu/north.2", "A_1:2"])
+def test_a_topic_of_one_level_or_several(path: Path, topic: str) -> None:
+    assert loaded(path, f'[fleet]\ntopic = "{topic}"').values.fleet.topic == topic
+
+
+def test_the_fleet_calls_a_box_by_its_id_unless_it_has_a_name(path: Path) -> None:
+    assert loaded(path, "[box]\nid = 'box-7'").fleet_name() == "box-7"
+    assert loaded(path, "[box]\nid = 'box/7'\n[fleet]\nname = 'seven'").fleet_name() == "seven"
+
+
+@pytest.mark.parametrize("box_id", ["a/b", "+", "#", "a,b"])
+def test_a_box_s_id_that_can_be_no_topic_needs_a_name(path: Path, box_id: str) -> None:
+    with pytest.raises(UcmError) as refused:
+        loaded(path, f"[box]\nid = '{box_id}'\n[fleet]\nmqtt = 'fleet.json'").fleet_name()
+    assert refused.value.code is Code.CONFIG_INVALID
+    assert f"line 3, fleet.name: expected a name, because '{box_id}' cannot be part of a topic" in str(refused.value)

@@ -16,7 +16,7 @@ from ucm_provision.core.kinds import Kind
 from ucm_provision.core.machine import Hold, Milestone, Waits
 from ucm_provision.core.model import Carrier, Endpoint, MqttProtocol, Phase, ProvisionArguments, Source
 from ucm_provision.core.orders import Order
-from ucm_provision.store.journal import SCHEMA_VERSION, Journal
+from ucm_provision.store.journal import SCHEMA_VERSION, Journal, look_at_room
 
 FIXTURES = Path(__file__).with_name("fixtures")
 NOBODY = 65534
@@ -239,3 +239,14 @@ async def test_the_first_schema_s_events_are_still_understood(path: Path) -> Non
     }
     assert len(await journal.history("0a1b2c3d4e5f")) == 8
     await journal.close()
+
+
+async def test_its_size_counts_what_sqlite_keeps_beside_it(path: Path) -> None:
+    journal = await Journal.open(path)
+    await journal.keep_order(Order("o", "anna", 0.0, 0.0, ProvisionArguments(Kind.VUCM)))
+    room = look_at_room(path.parent)
+    await journal.close()
+    beside = path.with_name(path.name + "-wal")
+    assert not beside.exists(), "closed, all of it is in one file"
+    assert room.journal > look_at_room(path.parent).journal > 0
+    assert room.free > 0

@@ -12,10 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.store.strategies import EVENTS_BY_KIND, LATER_EVENTS, ORDERS, SESSIONS
-from ucm_provision.core.events import EVENT_TYPES, Event
+from ucm_provision.core.errors import Code
+from ucm_provision.core.events import EVENT_TYPES, Event, Failed, SetBack
+from ucm_provision.core.history import PastFailure
 from ucm_provision.core.machine import Session, evolve
+from ucm_provision.core.model import Carrier, Endpoint
 from ucm_provision.core.orders import Order, OrderState
 from ucm_provision.store.journal import Entry, Journal
+
+ENDPOINT = Endpoint(Carrier.SERIAL, "/dev/ttyUSB0", "key-0")
 
 
 def test_the_strategies_know_every_event_and_every_field() -> None:
@@ -93,4 +98,27 @@ async def test_the_oldest_orders_that_ended_make_room(tmp_path: Path, monkeypatc
     for number, state in enumerate([OrderState.OPEN, OrderState.DONE, OrderState.DONE, OrderState.REFUSED]):
         await journal.keep_order(Order(str(number), "somebody", float(number), float(number), state=state))
     assert [order.id for order in await journal.orders()] == ["0", "2", "3"]
+    await journal.close()
+
+
+async def test_past_failures_are_told_once_each_with_how_often_and_the_last_detail(tmp_path: Path) -> None:
+    journal = await Journal.open(tmp_path / "journal.sqlite3")
+    happened = [
+        ("a", Failed(Code.LINK_SILENT, "first")),
+        ("b", Failed(Code.API_FAILED, "of b")),
+        ("a", SetBack(Code.LINK_SILENT, "no failure by itself")),
+        ("a", Failed(Code.BROKER_TIMEOUT, "between")),
+        ("a", Failed(Code.LINK_SILENT, "last")),
+        ("c", Failed(Code.API_FAILED, "nobody asks for c")),
+    ]
+    for at, (session_id, event) in enumerate(happened):
+        await journal.append(Session(session_id, ENDPOINT, 0.0, 0.0), event, float(at))
+    assert await journal.past_failures(["a", "b", "unknown"]) == {
+        "b": [PastFailure(Code.API_FAILED, "of b", 1, 1.0, 1.0)],
+        "a": [
+            PastFailure(Code.BROKER_TIMEOUT, "between", 1, 3.0, 3.0),
+            PastFailure(Code.LINK_SILENT, "last", 2, 0.0, 4.0),
+        ],
+    }
+    assert await journal.past_failures([]) == {}
     await journal.close()

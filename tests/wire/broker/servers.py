@@ -23,12 +23,14 @@ class ScriptedBroker:
     Attributes:
         connack: The return code, None for silence.
         suback: The return code, None for silence.
+        puback: Whether what clients publish, with QoS 1, is acknowledged.
         hang_up_on: Packet type that is answered by closing the connection.
         packets: All that arrived: type and body.
     """
 
     connack: int | None = 0
     suback: int | None = 0
+    puback: bool = True
     hang_up_on: int | None = None
     packets: list[tuple[int, bytes]] = field(default_factory=list)
     received: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,8 +47,22 @@ class ScriptedBroker:
         for writer in self.clients:
             writer.transport.abort()
 
+    def published(self) -> list[tuple[str, bytes]]:
+        """Topics and payloads that clients published, with QoS 1."""
+        bodies = [body for kind, body in self.packets if kind == PUBLISH]
+        lengths = [int.from_bytes(body[:2], "big") for body in bodies]
+        return [
+            (body[2 : 2 + length].decode(), body[4 + length :]) for body, length in zip(bodies, lengths, strict=True)
+        ]
+
     def types(self) -> list[int]:
         return [kind for kind, _ in self.packets]
+
+    async def until_published(self, payload: bytes) -> None:
+        async with asyncio.timeout(5):
+            while payload not in [each for _, each in self.published()]:
+                self.received.clear()
+                await self.received.wait()
 
     async def until(self, kind: int) -> None:
         async with asyncio.timeout(5):
@@ -77,6 +93,9 @@ class ScriptedBroker:
             return bytes([0x20, 2, 0, self.connack])
         if kind == SUBSCRIBE and self.suback is not None:
             return bytes([0x90, 3]) + body[:2] + bytes([self.suback])
+        if kind == PUBLISH and self.puback:
+            length = int.from_bytes(body[:2], "big")
+            return bytes([0x40, 2]) + body[2 + length : 4 + length]
         if kind == UNSUBSCRIBE:
             return bytes([0xB0, 2]) + body[:2]
         return b""
