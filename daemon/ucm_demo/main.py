@@ -14,6 +14,7 @@ from rich.console import Console
 from ucm_demo.plant import Plant, plant, plug_in, prepare
 from ucm_demo.progress import LiveTable, PlainLines, Progress, Silence
 from ucm_demo.summary import is_verified, result, summary_lines
+from ucm_provision.cli.client import ControlClient
 from ucm_provision.host import logs
 from ucm_provision.wire import ModuleView
 
@@ -27,7 +28,8 @@ async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
     async with plant(folder) as site, asyncio.TaskGroup() as group:
         running = group.create_task(site.daemon.run())
         if not as_json:
-            console.print(_greeting(site), highlight=False, markup=False, soft_wrap=True)
+            invitation = await asyncio.to_thread(ControlClient(str(site.folder / "control.sock")).post, "page", "login")
+            console.print(_greeting(site, invitation["urls"][0]), highlight=False, markup=False, soft_wrap=True)
         started = time.monotonic()
         async with plug_in(site):
             with _progress(console, as_json=as_json) as progress:
@@ -40,8 +42,9 @@ async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
     return 0 if sum(map(is_verified, views)) == len(site.modules) else 1
 
 
-def _greeting(site: Plant) -> str:
+def _greeting(site: Plant, page: str) -> str:
     return (
+        f"The page, signed in once:  {page}\n\n"
         f"A site in {site.folder}: provisioning API at {site.site.url}, an MQTT broker with TLS on port "
         f"{site.site.mqtts_port}, and {len(site.modules)} modules, on serial ports and on the LAN. The daemon's log "
         f"is in {site.folder / 'daemon.log'}.\n"

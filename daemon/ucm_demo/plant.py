@@ -167,6 +167,9 @@ time_sync = {{ protocol = "HTTP", host = "127.0.0.1", port = {port} }}
 [control]
 socket = "control.sock"
 
+[web]
+listen = "127.0.0.1:0"
+
 [state]
 dir = "state"
 """

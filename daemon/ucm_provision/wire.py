@@ -413,6 +413,24 @@ class StatusView(TypedDict):
     orders: dict[str, int]
 
 
+class PageView(TypedDict):
+    """Who a browser is signed in as. ``private``: reading needs a sign-in, too."""
+
+    signed_in_as: str | None
+    private: bool
+
+
+class PageInvitation(TypedDict):
+    """Addresses that each sign a browser in to the page, one of them, once, within ``seconds``.
+
+    ``fingerprint``: of the page's certificate on the LAN, SHA-256, where the daemon made that itself.
+    """
+
+    urls: list[str]
+    seconds: int
+    fingerprint: str | None
+
+
 class ErrorBody(TypedDict):
     code: str
     message: str

@@ -14,6 +14,7 @@ from ucm_provision.cli.client import ControlClient, DaemonError
 from ucm_provision.cli.label import read_label
 from ucm_provision.cli.manifest import manifest
 from ucm_provision.cli.orders import orders, replace
+from ucm_provision.cli.page import page_login
 from ucm_provision.cli.provision import provision
 from ucm_provision.cli.text import inspection_text, list_text, show_text, status_text
 from ucm_provision.cli.watch import Watcher
@@ -168,7 +169,7 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     _print_module(client.post("modules", module, "reprovision"), as_json)
 
 
-for _command in (provision, orders, replace, manifest, api, wifi):
+for _command in (provision, orders, replace, manifest, api, wifi, page_login):
     ucmctl.add_command(_command)
 
 

@@ -13,14 +13,13 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from ucm_provision.control.events import EventStreams
+from ucm_provision.control.events import EventStreams, News
 from ucm_provision.control.peer import actor
 from ucm_provision.control.routes import Routes, find, json_answer, json_request
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import ProofOfPossession
 from ucm_provision.core.secret import Secret
-from ucm_provision.engine.feed import Feed
 from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.record import Record
 from ucm_provision.wire import (
@@ -54,7 +53,7 @@ class ControlApi:
         record: Record,
         timeline: Timeline,
         operator: Operator,
-        feed: Feed,
+        news: News,
         *,
         more: Sequence[Routes] = (),
     ) -> None:
@@ -62,18 +61,15 @@ class ControlApi:
         self._record = record
         self._timeline = timeline
         self._operator = operator
-        self._events = EventStreams(feed, record.views)
+        self._events = EventStreams(news)
         self._more = more
 
-    def application(self) -> web.Application:
+    def application(self, *more: Routes) -> web.Application:
         """Everything, for whoever may open the control socket."""
         app = web.Application(middlewares=[error_answers], client_max_size=policy.CONTROL_BODY_LARGEST)
         self.add_reading_to(app)
-        app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
-        app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
-        app.router.add_post("/v1/modules/{module:[^/]+}/identify", self._identify)
-        app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
-        for routes in self._more:
+        self.add_acting_to(app)
+        for routes in (*self._more, *more):
             routes.add_to(app)
         return app
 
@@ -85,6 +81,13 @@ class ControlApi:
         app.router.add_get("/v1/modules", self._get_modules)
         # Spelt out, because aiohttp's own pattern takes no braces, and a module may be named "Tank {1}".
         app.router.add_get("/v1/modules/{module:[^/]+}", self._get_module)
+
+    def add_acting_to(self, app: web.Application) -> None:
+        """What may be asked of modules."""
+        app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
+        app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
+        app.router.add_post("/v1/modules/{module:[^/]+}/identify", self._identify)
+        app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return json_answer(self._status())
