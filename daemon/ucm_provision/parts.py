@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from ucm_provision.broker.check import ConnectionCheck
 from ucm_provision.broker.witness import BrokerWitness, NoWitness
 from ucm_provision.cloud.gateway import GatewayApi
 from ucm_provision.cloud.provisioning import HttpProvisioningApi
+from ucm_provision.control.certificate import tls_context
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import Carrier, Endpoint, Overrides
 from ucm_provision.core.plan import SitePlan
@@ -191,10 +193,18 @@ def broker_witness(settings: Configuration, clock: Clock) -> AnyWitness:
     return BrokerWitness(settings.file(file), clock) if file else NoWitness()
 
 
+def web_tls(settings: Configuration, chain: Path, key: Path | None = None) -> ssl.SSLContext:
+    """Raises UcmError: config_invalid, where the files are not a certificate with its key."""
+    try:
+        return tls_context(chain, key)
+    except (OSError, ssl.SSLError) as error:
+        settings.reject("$.web.cert_file", f"expected a certificate with its key, as PEM, but {chain}: {error}")
+
+
 async def problems(settings: Configuration) -> list[UcmError]:
     """Everything that would keep the daemon from starting with the configuration. Touches neither state nor network."""
     found = []
-    for check in (_check_lists, _check_policy, _check_manifest, _check_secrets, _check_api):
+    for check in (_check_lists, _check_policy, _check_manifest, _check_secrets, _check_web, _check_api):
         try:
             await check(settings)
         except UcmError as error:
@@ -222,6 +232,12 @@ async def _check_secrets(settings: Configuration) -> None:
     settings.site_pop()
     if key_file := settings.key_file():
         await asyncio.to_thread(check_key, key_file)
+
+
+async def _check_web(settings: Configuration) -> None:
+    settings.web_listen()
+    if given := settings.web_certificate():
+        await asyncio.to_thread(web_tls, settings, *given)
 
 
 async def _check_api(settings: Configuration) -> None:

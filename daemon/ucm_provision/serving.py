@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from ucm_provision.control.api import ControlApi
-from ucm_provision.control.certificate import own_certificate, tls_context
+from ucm_provision.control.certificate import own_certificate
 from ucm_provision.control.listening import listen_at, serving, serving_at
 from ucm_provision.control.places import InvitationRoutes, Place
 from ucm_provision.control.routes import Routes
@@ -19,6 +19,7 @@ from ucm_provision.control.web import WebPage
 from ucm_provision.core.ports import Clock
 from ucm_provision.discovery.interfaces import look
 from ucm_provision.host.config import Configuration
+from ucm_provision.parts import web_tls
 
 Passed = Mapping[str, socket.socket]
 
@@ -85,14 +86,11 @@ async def _certificate(settings: Configuration, clock: Clock) -> _Certificate:
 
 
 def _load_certificate(settings: Configuration, now: float) -> _Certificate:
-    try:
-        if given := settings.web_certificate():
-            return _Certificate(tls_context(*given))
-        path = settings.file(settings.values.state.dir) / "page.pem"
-        fingerprint = own_certificate(path, [*_names(settings), *_addresses()], now)
-        return _Certificate(tls_context(path), fingerprint)
-    except (OSError, ssl.SSLError) as error:
-        settings.reject("$.web.cert_file", f"expected a certificate with its key, as PEM, but {error}")
+    if given := settings.web_certificate():
+        return _Certificate(web_tls(settings, *given))
+    path = settings.file(settings.values.state.dir) / "page.pem"
+    fingerprint = own_certificate(path, [*_names(settings), *_addresses()], now)
+    return _Certificate(web_tls(settings, path), fingerprint)
 
 
 def _names(settings: Configuration) -> list[str]:

@@ -86,6 +86,8 @@ class ControlApi:
         """What may be asked of modules."""
         app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
         app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
+        app.router.add_post("/v1/modules/{module:[^/]+}/name", self._name)
+        app.router.add_post("/v1/modules/{module:[^/]+}/cancel", self._cancel)
         app.router.add_post("/v1/modules/{module:[^/]+}/identify", self._identify)
         app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
 
@@ -102,13 +104,23 @@ class ControlApi:
         return json_answer(ModuleDetail(module=module, timeline=await self._timeline(module["session"])))
 
     async def _retry(self, request: web.Request) -> web.Response:
-        session_id = self._named(request)["session"]
-        await self._operator.retry(session_id, actor(request))
-        return self._module(session_id)
+        return self._module(await self._operator.retry(self._named(request)["session"], actor(request)))
 
     async def _approve(self, request: web.Request) -> web.Response:
         session_id = self._named(request)["session"]
-        await self._operator.approve(session_id, _proof(await request.read()), actor(request))
+        asked = _approval(await request.read())
+        await self._operator.approve(session_id, _proof(asked), actor(request), name=asked.name)
+        return self._module(session_id)
+
+    async def _name(self, request: web.Request) -> web.Response:
+        asked = await json_request(request, _Name, policy.CONTROL_BODY_LARGEST)
+        session_id = self._named(request)["session"]
+        await self._operator.name(session_id, asked.name, actor(request))
+        return self._module(session_id)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        session_id = self._named(request)["session"]
+        await self._operator.cancel(session_id, actor(request))
         return self._module(session_id)
 
     async def _identify(self, request: web.Request) -> web.Response:
@@ -127,12 +139,16 @@ class ControlApi:
         return json_answer(ModuleAnswer(module=self._record.view(self._record.session(session_id))))
 
 
-def _proof(body: bytes) -> ProofOfPossession | None:
-    """The proof of possession in an approval, if one is given. No error ever repeats it."""
+def _approval(body: bytes) -> _Approval:
+    """No error ever repeats what it holds."""
     try:
-        request = msgspec.json.decode(body or b"{}", type=_Approval)
+        return msgspec.json.decode(body or b"{}", type=_Approval)
     except msgspec.DecodeError:
-        raise UcmError(Code.REQUEST_INVALID, "expected a JSON object with pop and username as strings") from None
+        raise UcmError(Code.REQUEST_INVALID, "expected a JSON object with pop, username and name as strings") from None
+
+
+def _proof(request: _Approval) -> ProofOfPossession | None:
+    """The proof of possession in an approval, if one is given."""
     if not request.pop:
         return None
     if len(request.pop) > policy.POP_LONGEST or not 0 < len(request.username) <= policy.POP_LONGEST:
@@ -140,9 +156,18 @@ def _proof(body: bytes) -> ProofOfPossession | None:
     return ProofOfPossession(Secret(request.pop), request.username)
 
 
+# One line, and no spaces around it.
+_NAME = r"\A\S([^\x00-\x1f\x7f]{0,126}\S)?\Z"
+
+
+class _Name(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(pattern=_NAME, max_length=128)]
+
+
 class _Approval(msgspec.Struct, forbid_unknown_fields=True):
     pop: str = ""
     username: str = "wifiprov"
+    name: Annotated[str, msgspec.Meta(pattern=rf"{_NAME}|\A\Z", max_length=128)] = ""
 
 
 class _Identify(msgspec.Struct, forbid_unknown_fields=True):

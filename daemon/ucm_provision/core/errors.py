@@ -109,6 +109,7 @@ class Code(StrEnum):
     MODULE_AMBIGUOUS = "module_ambiguous"
     MODULE_AT_WORK = "module_at_work"
     MODULE_NOT_IDENTIFIED = "module_not_identified"
+    NOTHING_TO_CANCEL = "nothing_to_cancel"
     CAMPAIGN_UNKNOWN = "campaign_unknown"
     CAMPAIGN_OPEN = "campaign_open"
     CAMPAIGN_ENDED = "campaign_ended"
@@ -510,6 +511,12 @@ FAILURES: dict[Code, Failure] = {
         409,
         Exit.FAILED,
         "Nobody knows yet whose endpoint this is, so there is nothing to provision anew. Retry it instead.",
+    ),
+    Code.NOTHING_TO_CANCEL: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "Nothing is to be done with this module that could be cancelled.",
     ),
     Code.CAMPAIGN_UNKNOWN: Failure(
         Disposition.REJECT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ucm_provision.control.api import ControlApi, Status
+from ucm_provision.control.events import News
 from ucm_provision.control.routes import Routes
 from ucm_provision.core.errors import Code, explain
 from ucm_provision.core.events import (
@@ -103,5 +104,6 @@ PUMP_WAITS = explain(Code.BROKER_TLS_UNTRUSTED, "self-signed")
 
 def control_api(known: KnownModules, status: Status | None = None, *more: Routes) -> ControlApi:
     """The real API over what is known. Nobody asks it to act: that needs a daemon, and is tested with one."""
-    nobody = Operator(known, None, None)  # type: ignore[arg-type]
-    return ControlApi(status or known.status, known, known.timeline, nobody, Feed(), more=more)  # type: ignore[arg-type]
+    nobody = Operator(known, None, None, None)  # type: ignore[arg-type]
+    news = News(Feed(), known.views, {"status": status or known.status})
+    return ControlApi(status or known.status, known, known.timeline, nobody, news, more=more)  # type: ignore[arg-type]

@@ -467,7 +467,7 @@ class Plant:
             feed=self.feed,
             clock=self.clock,
         )
-        self.operator = Operator(self.record, self.supervisor, self.proofs)
+        self.operator = Operator(self.record, self.supervisor, self.proofs, self.gate)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plant]:

@@ -1,7 +1,7 @@
 // What an operator asks of modules. Everything that changes something needs a sign-in, and asks for one when it must.
 
 import { modulePath, post, Refusal } from "./ask.js";
-import { nameOf, shortId, wantsProof } from "./describe.js";
+import { idOf, nameOf, shortId, wantsProof } from "./describe.js";
 import { field, openForm, secretField, toast } from "./dialogs.js";
 import { el } from "./dom.js";
 
@@ -85,7 +85,7 @@ export class Actions {
   /** With a name, and with the proof of possession from its label where that is not known. */
   async approve(module) {
     if (!(await this.signIn())) return;
-    const id = module.hardware_id ?? module.announced_id;
+    const id = idOf(module);
     const name = el("input", { type: "text", maxlength: "128", autocomplete: "off", value: module.name ?? "" });
     const proof = el("input", { required: wantsProof(module), maxlength: "1024", autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
     const run = async () => {
@@ -123,7 +123,7 @@ export class Actions {
       el("p", {}, "Those whose proof of possession is not known will ask for it afterwards."),
       el("ul", { class: "checks", role: "list" }, ...modules.map((module, index) =>
         el("li", {}, el("label", { class: "check" }, boxes[index], el("span", {}, nameOf(module)),
-          el("span", { class: "mono muted" }, shortId(module.hardware_id ?? module.announced_id ?? "")))))));
+          el("span", { class: "mono muted" }, shortId(idOf(module) ?? "")))))));
   }
 }
 

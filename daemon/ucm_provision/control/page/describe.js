@@ -22,8 +22,15 @@ export function keyOf(module) {
   return module.hardware_id ?? module.session;
 }
 
+/** As the daemon would name it, until somebody does. */
 export function nameOf(module) {
-  return module.name ?? module.hardware_id ?? module.announced_id ?? placeOf(module);
+  const id = idOf(module);
+  return module.name ?? (id ? `${module.model ?? "Module"} ${id.slice(-6)}` : `Module on ${placeOf(module)}`);
+}
+
+/** Who it is, or says that it is. */
+export function idOf(module) {
+  return module.hardware_id ?? module.announced_id;
 }
 
 /** A port without its folder; a module on the LAN by its address. */
@@ -83,21 +90,37 @@ export function track(module) {
 /** The track for who does not see it. */
 export function trackText(module) {
   const { done, doing } = track(module);
-  if (doing >= 0) return `Step ${doing + 1} of ${STEPS.length}: ${activityText(module)}`;
+  if (doing >= 0) return `Step ${doing + 1} of ${STEPS.length}, ${STEPS[doing]}: ${activityText(module)}`;
   if (done >= STEPS.length) return "All five steps done";
   return done ? `${done} of ${STEPS.length} steps done, the last one ${STEPS[done - 1]}` : "No step done yet";
 }
 
+// How far a module's own connection got, as it reports that itself.
+const PHASES = {
+  IDLE: "starting", WIFI: "joining the Wi-Fi", DHCP: "asking for an address", TIME: "asking for the time",
+  TLS: "reaching the broker", MQTT: "signing in to the broker", ONLINE: "online",
+};
+
+/** What is being done at this moment, in more than the step's name; nothing while nothing is. */
 export function activityText(module) {
-  return [module.activity.step, module.activity.detail].filter(Boolean).join(" ");
+  if (!module.activity) return "";
+  const [phase, reason] = module.activity.detail.split(" ");
+  if (!(phase in PHASES)) return module.activity.detail || `${module.activity.step}…`;
+  return reason ? `${PHASES[phase]}: ${reason.toLowerCase().replaceAll("_", " ")}` : PHASES[phase];
 }
+
+// Where the button beside it is the answer, and many modules say the same.
+const SHORTER = {
+  approval_needed: "It waits for your yes. Nothing was sent to it yet.",
+  pop_missing: "What stands on its label, its proof of possession, is not known.",
+};
 
 /** What somebody should read about it: why it waits, or what is not well. */
 export function told(module) {
   const trouble = module.activity ? null : (module.hold ?? module.trouble);
-  if (trouble) return { code: trouble.code, text: plain(trouble.message), until: trouble.until ?? null };
+  if (trouble) return { code: trouble.code, text: SHORTER[trouble.code] ?? plain(trouble.message), until: trouble.until ?? null };
   if (isWeak(module)) {
-    return { code: "weak-signal", text: `Verified, but it hears its access point with ${dbm(module)} only. It may drop out.` };
+    return { code: "a-weak-signal", text: `Verified, but it hears its access point with ${dbm(module)} only. It may drop out.` };
   }
   return module.warnings.length ? { code: null, text: module.warnings.join(" ") } : null;
 }

@@ -14,7 +14,7 @@ export class Header {
     this.facts = new Map(["Daemon", "API", "Broker", "Wi-Fi"].map((name) => [name, fact(name)]));
     this.site.append(...[...this.facts.values()].map(({ node }) => node));
     store.addEventListener("change", () => this.update());
-    setInterval(() => this.update(), 30_000);
+    setInterval(() => this.update(), 10_000);
   }
 
   update() {

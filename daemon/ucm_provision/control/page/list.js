@@ -1,6 +1,6 @@
 // The modules, what needs attention first. A row is made once; afterwards only what has changed is touched.
 
-import { GROUPS, matches, nameOf, placeOf, shortId, standing, told, wantsProof, waitsForApproval } from "./describe.js";
+import { activityText, GROUPS, idOf, matches, nameOf, placeOf, shortId, standing, told, wantsProof, waitsForApproval } from "./describe.js";
 import { button, el, icon, setAttribute, setText, show } from "./dom.js";
 import { Countdown, Pill, Place, Signal, Track } from "./parts.js";
 
@@ -23,9 +23,9 @@ class Row {
     this.firmware = el("span", { class: "firmware" });
     this.pill = new Pill();
     this.countdown = new Countdown();
-    this.reason = el("p", { class: "reason" });
+    this.reason = el("span", { class: "reason" });
     this.help = el("a", { class: "help" }, "What to do");
-    this.told = el("div", { class: "told" }, this.reason, this.countdown.node, this.help);
+    this.told = el("p", { class: "told" }, this.reason, " ", this.countdown.node, " ", this.help);
     this.act = button("", { kind: "primary" }, () => this.pressed());
     this.blink = button("Blink", { kind: "quiet", symbol: "bulb" }, () => actions.identify(this.module));
     this.node = el(
@@ -44,14 +44,14 @@ class Row {
     this.group = standing(module).group;
     this.sort = nameOf(module);
     this.text = null;
-    const id = module.hardware_id ?? module.announced_id;
+    const id = idOf(module);
     setText(this.name, nameOf(module));
     setText(this.id, id ? shortId(id) : "not known yet");
     setAttribute(this.id, "title", id);
     setText(this.model, module.model ?? "");
     this.place.update(module, placeOf(module));
     this.track.update(module);
-    setText(this.doing, module.activity ? [module.activity.step, module.activity.detail].filter(Boolean).join(" ") : "");
+    setText(this.doing, activityText(module));
     this.signal.update(module);
     setText(this.firmware, module.firmware ?? "");
     this.pill.update(module);
@@ -68,7 +68,7 @@ class Row {
     show(this.help, about.code !== null);
     if (about.code) {
       setAttribute(this.help, "href", `#/help/${about.code.replaceAll("_", "-")}`);
-      setAttribute(this.help, "aria-label", `What to do about ${nameOf(module)}: ${about.code.replaceAll("_", " ")}`);
+      setAttribute(this.help, "aria-label", `What to do about ${nameOf(module)}`);
     }
   }
 

@@ -1,7 +1,7 @@
 // One module: what it is, how far it is, why it is believed, what may be done, and its history.
 
 import { get, modulePath, post } from "./ask.js";
-import { dbm, duration, hasSignal, keyOf, nameOf, placeOf, time, told, waitsForApproval, wantsProof } from "./describe.js";
+import { activityText, dbm, duration, hasSignal, keyOf, nameOf, placeOf, time, told, waitsForApproval, wantsProof } from "./describe.js";
 import { openDialog } from "./dialogs.js";
 import { button, el, icon, setText, show } from "./dom.js";
 import { Countdown, Pill, Place, Signal, Track } from "./parts.js";
@@ -30,20 +30,21 @@ class Sheet {
     this.track = new Track({ named: true });
     this.doing = el("p", { class: "doing", "aria-live": "polite" });
     this.signal = new Signal();
-    this.reason = el("p");
+    this.reason = el("span");
     this.countdown = new Countdown();
     this.help = el("a", { class: "help" }, "What to do");
-    this.told = el("div", { class: "notice" }, this.reason, this.countdown.node, this.help);
+    this.told = el("p", { class: "notice" }, this.reason, " ", this.countdown.node, " ", this.help);
     this.buttons = el("div", { class: "buttons wrap" });
     this.facts = el("dl", { class: "details" });
     this.evidence = el("section", {});
     this.heard = el("section", { class: "heard" });
     this.history = el("ol", { class: "history", role: "list" });
+    this.past = el("section", { hidden: true }, el("h3", {}, "History"), this.history);
     this.content = [
       el("div", { class: "headline" }, this.pill.node, this.place.node, this.signal.node),
       this.track.node, this.doing, this.told, this.buttons,
       this.heard, this.evidence, this.facts,
-      el("section", {}, el("h3", {}, "History"), this.history),
+      this.past,
     ];
   }
 
@@ -72,7 +73,7 @@ class Sheet {
     this.pill.update(module);
     this.place.update(module, module.present ? placeOf(module) : `${placeOf(module)}, not there now`);
     this.track.update(module);
-    setText(this.doing, module.activity ? [module.activity.step, module.activity.detail].filter(Boolean).join(" ") : "");
+    setText(this.doing, activityText(module));
     this.signal.update(module);
     this.updateTold(told(module));
     this.updateButtons(module);
@@ -109,6 +110,7 @@ class Sheet {
     const detail = await get(modulePath(this.module)).catch(() => null);
     this.asking = null;
     if (detail === null || this.ended) return;
+    show(this.past, detail.timeline.length > 0);
     this.history.replaceChildren(...detail.timeline.map(({ at, text }) =>
       el("li", {}, el("time", { datetime: new Date(at * 1000).toISOString() }, time(at)), el("p", {}, text.replace(/ docs\/OPERATIONS\.md#\S+$/, "")))));
   }

@@ -40,7 +40,7 @@ export class Store extends EventTarget {
     if (key !== module.session && this.modules.delete(module.session)) this.changed.add(module.session);
     const known = this.modules.get(key);
     if (known && known.session !== module.session && known.updated_at > module.updated_at) return;
-    if (module.milestone === "CANCELLED" && !module.cancelled_by) this.modules.delete(key);
+    if (module.milestone === "CANCELLED" && !module.left_alone_by) this.modules.delete(key);
     else this.modules.set(key, module);
     this.changed.add(key);
   }
