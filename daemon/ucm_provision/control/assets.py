@@ -47,6 +47,10 @@ class Assets:
     def __init__(self, assets: Mapping[str, Asset]) -> None:
         self._assets = assets
 
+    @property
+    def places(self) -> frozenset[str]:
+        return frozenset(self._assets)
+
     def add_to(self, app: web.Application) -> None:
         for place in self._assets:
             app.router.add_get(place, self._answer)

@@ -20,9 +20,8 @@ PAGE_HEADER = "X-UCM-Page"
 _READING = frozenset({"GET", "HEAD"})
 # "none": typed into the address bar.
 _FROM_HERE = frozenset({"same-origin", "none"})
-_DATA = "/v1/"
 # What a browser asks to find out who it is, and to become somebody.
-_FREE = frozenset({"/v1/page", "/v1/page/sign-in"})
+_DOORS = frozenset({"/v1/page", "/v1/page/sign-in"})
 
 
 class Guard:
@@ -31,11 +30,15 @@ class Guard:
     Args:
         names: Under which names, and addresses, browsers reach this box; the one that a connection came to always
             counts. A page from elsewhere that made its own name lead here (DNS rebinding) comes with that name.
+        files: The places of the page's own files, which everybody may have: they are the same everywhere.
         private: On the LAN: over TLS, and reading needs a sign-in, too.
     """
 
-    def __init__(self, sessions: PageSessions, names: Collection[str], *, private: bool) -> None:
+    def __init__(
+        self, sessions: PageSessions, names: Collection[str], files: Collection[str], *, private: bool
+    ) -> None:
         self._sessions = sessions
+        self._files = frozenset(files)
         self._names = frozenset(name.lower() for name in names)
         self._private = private
         self._scheme = "https" if private else "http"
@@ -60,14 +63,14 @@ class Guard:
         return self._sessions.find(request.cookies.get(self.cookie, ""))
 
     def _is_for_members(self, request: web.Request) -> bool:
-        if request.path in _FREE:
+        if request.path in _DOORS:
             return False
-        return request.method not in _READING or (self._private and request.path.startswith(_DATA))
+        return request.method not in _READING or (self._private and request.path not in self._files)
 
     def _demand_our_page(self, request: web.Request) -> None:
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         site = request.headers.get("Sec-Fetch-Site", "none")
-        foreign = request.path.startswith(_DATA) and site not in _FROM_HERE
+        foreign = request.path not in self._files and site not in _FROM_HERE
         if not self._is_ours(request, host) or origin not in (None, f"{self._scheme}://{host}") or foreign:
             raise UcmError(Code.ORIGIN_REFUSED)
 

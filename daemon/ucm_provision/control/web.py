@@ -25,6 +25,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
 }
 
 
@@ -49,7 +50,8 @@ class WebPage:
 
     def application(self, *, private: bool) -> web.Application:
         """``private``: it is served to the LAN, over TLS; everything but the page's own files needs a sign-in."""
-        guard = Guard(self._sessions, self._names if private else LOOPBACK_NAMES, private=private)
+        names = self._names if private else LOOPBACK_NAMES
+        guard = Guard(self._sessions, names, self._assets.places, private=private)
         app = web.Application(middlewares=[error_answers, guard.check], client_max_size=policy.CONTROL_BODY_LARGEST)
         app.on_response_prepare.append(_add_headers)
         self._assets.add_to(app)
@@ -103,5 +105,6 @@ class SignInRoutes:
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
-    response.headers.setdefault("Cache-Control", "no-store")
+    """What an answer says of itself stays."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)

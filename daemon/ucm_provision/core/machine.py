@@ -124,7 +124,7 @@ class Session:
         renew: An operator wants the module provisioned anew, whatever it holds.
         approved: An operator said yes to it, whatever the site's policy.
         named: What an operator called it.
-        known_as: What the API calls a device that was adopted.
+        known_as: What it was called without having these arguments: by the API, or in a call that the API refused.
         left_alone_by: The operator who wants nothing more done with it.
         origin: The provisioning API that knows its device, by scheme, host and port.
         networks: The SSIDs that the module holds, as far as known.
@@ -387,7 +387,9 @@ def _without_what_failed(session: Session, code: Code) -> Session:
     if code in _REFUSED_ARGUMENTS:
         # What was not added may be asked for anew, by a corrected configuration.
         arguments = session.arguments if session.device_id else None
-        return replace(session, arguments=arguments, slaves=tuple(s for s in session.slaves if s.device_id))
+        return replace(
+            session, arguments=arguments, known_as=session.name, slaves=tuple(s for s in session.slaves if s.device_id)
+        )
     if code is Code.NOT_RECORDED:
         return replace(session, milestone=Milestone.IDENTIFIED, device_id="", slug="", slaves=())
     if code not in _NOT_PUSHED:

@@ -13,7 +13,7 @@ export const GROUPS = [
   { id: "needs", title: "Needs you", tone: "bad" },
   { id: "work", title: "At work", tone: "work" },
   { id: "waits", title: "Waiting", tone: "wait" },
-  { id: "warned", title: "Verified, with a warning", tone: "warn" },
+  { id: "warned", title: "Verified, with a warning", short: "Warnings", tone: "warn" },
   { id: "verified", title: "Verified", tone: "ok" },
   { id: "ended", title: "Left alone", tone: "wait" },
 ];
@@ -73,7 +73,10 @@ export function standing(module) {
   return { group: "verified", tone: "ok", label: "verified" };
 }
 
-function held({ hold, carrier }) {
+function held(module) {
+  const { hold, carrier } = module;
+  if (waitsForApproval(module)) return { group: "needs", tone: "warn", label: "needs approval" };
+  if (hold.waits === "operator" && wantsProof(module)) return { group: "needs", tone: "warn", label: "needs its label" };
   if (hold.waits === "operator") return { group: "needs", tone: "bad", label: "needs you" };
   if (hold.waits === "retry_at") return { group: "waits", tone: "wait", label: "tries again" };
   return { group: "waits", tone: "wait", label: carrier === "http" ? "away" : "unplugged" };
@@ -120,9 +123,10 @@ export function told(module) {
   const trouble = module.activity ? null : (module.hold ?? module.trouble);
   if (trouble) return { code: trouble.code, text: SHORTER[trouble.code] ?? plain(trouble.message), until: trouble.until ?? null };
   if (isWeak(module)) {
-    return { code: "a-weak-signal", text: `Verified, but it hears its access point with ${dbm(module)} only. It may drop out.` };
+    const text = `Verified, but it hears its access point with ${dbm(module)} only. It may drop out.`;
+    return { code: "a-weak-signal", text, until: null };
   }
-  return module.warnings.length ? { code: null, text: module.warnings.join(" ") } : null;
+  return module.warnings.length ? { code: null, text: module.warnings.join(" "), until: null } : null;
 }
 
 /** A failure's sentence, without its name and without the place in the documentation: the page has a link for that. */
@@ -153,7 +157,7 @@ export function wantsProof(module) {
   return ["pop_missing", "pop_wrong"].includes(module.hold?.code);
 }
 
-const clockOf = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clockOf = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const dayOf = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
 /** A time of day; with the day, if that is not today. `at`: seconds since the epoch. */

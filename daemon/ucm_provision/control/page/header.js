@@ -55,13 +55,15 @@ export class Header {
 }
 
 function fact(name) {
+  const title = el("dt");
   const value = el("dd");
-  const node = el("div", { class: "fact" }, el("dt", {}, name), value);
+  const node = el("div", { class: "fact" }, title, value);
   return {
     node,
     update(tone, text, more = null) {
       setAttribute(node, "data-tone", tone);
-      setText(value, more ? `${text} (${more})` : text);
+      setText(title, more ? `${name}, ${more}` : name);
+      setText(value, text);
       setAttribute(value, "title", text);
     },
   };

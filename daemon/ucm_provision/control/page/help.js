@@ -38,7 +38,13 @@ export function entryOf(text, anchor) {
   return { title: title(lines[first].replace(/^#+ /, "")), body: rest.slice(0, length < 0 ? rest.length : length) };
 }
 
-const title = (heading) => (/^[a-z-]+$/.test(heading) ? heading.replaceAll("-", " ").replace(/^./, (one) => one.toUpperCase()) : heading);
+const SPELT = { api: "API", dhcp: "DHCP", dns: "DNS", lan: "LAN", mqtt: "MQTT", tcp: "TCP", tls: "TLS", wifi: "Wi-Fi", pop: "proof of possession" };
+
+/** An entry that is headed by a failure's name, in words. */
+function title(heading) {
+  if (!/^[a-z-]+$/.test(heading)) return heading;
+  return heading.split("-").map((word) => SPELT[word] ?? word).join(" ").replace(/^./, (one) => one.toUpperCase());
+}
 
 /** Paragraphs, lists, tables and code: what the manual is written in. */
 export function blocks(lines) {

@@ -53,7 +53,7 @@ class Row {
     this.track.update(module);
     setText(this.doing, activityText(module));
     this.signal.update(module);
-    setText(this.firmware, module.firmware ?? "");
+    setText(this.firmware, module.firmware ? `firmware ${module.firmware}` : "");
     this.pill.update(module);
     this.updateTold(module);
     this.updateButtons(module);
@@ -160,7 +160,7 @@ export class ModuleList {
     this.only = null;
     this.groups = new Map(GROUPS.map((group) => [group.id, new Group(group, actions)]));
     this.search = el("input", { type: "search", id: "search", placeholder: "Search name, id, port, state", autocomplete: "off", spellcheck: "false" });
-    this.chips = new Map([[null, "All"], ...GROUPS.map(({ id, title }) => [id, title])].map(([id, title]) => [id, chip(title, () => this.choose(id))]));
+    this.chips = new Map([[null, "All"], ...GROUPS.map(({ id, title, short }) => [id, short ?? title])].map(([id, title]) => [id, chip(title, () => this.choose(id))]));
     this.empty = el("div", { class: "empty" });
     host.append(
       el("div", { class: "toolbar" },

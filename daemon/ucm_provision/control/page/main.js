@@ -2,8 +2,8 @@
 
 import { post, Refusal, whoAmI } from "./ask.js";
 import { Actions } from "./actions.js";
-import { field, openForm, toast } from "./dialogs.js";
-import { el, setAttribute, setText, show } from "./dom.js";
+import { field, openDialog, openForm, toast } from "./dialogs.js";
+import { el, icon, setAttribute, setText, show } from "./dom.js";
 import { Header } from "./header.js";
 import { openHelp } from "./help.js";
 import { ModuleList } from "./list.js";
@@ -84,6 +84,7 @@ async function route() {
   const closed = () => mine === turn && (came ? history.back() : location.replace("#/"));
   if (view === "module") return openSheet(store, actions, decodeURIComponent(detail), closed);
   if (view === "help") return openHelp(decodeURIComponent(detail), closed);
+  if (view === "report") return openReport(closed);
   showView(view === "wifi" ? "wifi" : "modules");
   if (view === "wifi") wifi.open();
 }
@@ -92,6 +93,17 @@ addEventListener("hashchange", () => {
   came = true;
   route();
 });
+
+/** What an engineer hands over, in three forms with the same content. */
+function openReport(closed) {
+  const form = (format, title, text, properties) =>
+    el("a", { class: "choice", href: `/v1/report?format=${format}`, ...properties }, icon("report"),
+      el("span", {}, el("strong", {}, title), el("span", { class: "hint" }, text)));
+  return openDialog("Commissioning report", { closed }, el("div", { class: "choices" },
+    form("html", "To read and print", "Opens in a new tab, and fits A4.", { target: "_blank", rel: "noopener" }),
+    form("csv", "CSV", "A line for each module, for a spreadsheet.", { download: true }),
+    form("json", "JSON", "For programs.", { download: true })));
+}
 
 function showView(name) {
   for (const [each, node] of Object.entries(views)) show(node, each === name);
@@ -115,9 +127,12 @@ function frame() {
 
 function toggleTheme() {
   const root = document.documentElement;
+  const own = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
   try {
-    localStorage.setItem("theme", root.dataset.theme);
+    // Back at what the device has, it follows the device again.
+    if (root.dataset.theme === own) localStorage.removeItem("theme");
+    else localStorage.setItem("theme", root.dataset.theme);
   } catch {
     // it holds until the page is closed
   }

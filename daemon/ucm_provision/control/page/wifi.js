@@ -101,7 +101,9 @@ export class WifiView {
   update() {
     this.campaign.update(this.store.campaign);
     const open = isOpen(this.store.campaign);
-    if (this.move.disabled !== open) this.move.disabled = open;
+    if (this.move.disabled === open) return;
+    this.move.disabled = open;
+    if (this.networks) this.open(); // what a move leads to changes the list, too
   }
 }
 
