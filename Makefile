@@ -65,7 +65,8 @@ lock: .venv/pyvenv.cfg
 	requirements/compile.sh $(BIN)/uv
 
 system-packages:
-	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto curl iproute2 avahi-daemon dbus python3-dbusmock
+	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto curl iproute2 avahi-daemon dbus python3-dbusmock \
+	  chromium fonts-dejavu-core
 
 clean:
 	rm -rf .venv .demo .image .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

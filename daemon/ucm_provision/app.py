@@ -88,7 +88,7 @@ class Daemon:
             ChoiceRoutes(self._api_choice, self._accept_gateway),
         )
         beside = {"status": self.status, "campaign": campaigns.latest}
-        self.news = News(engine.feed, engine.record.views, beside)
+        self._news = News(engine.feed, engine.record.views, beside)
         self.places: list[Place] = []
 
     async def load(self) -> None:
@@ -104,6 +104,7 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 self._engine.start(group)
                 group.create_task(self._witness.run(), name="witness")
+                group.create_task(self._news.run(), name="news")
                 group.create_task(ports.run(sight), name="ports")
                 group.create_task(NetworkManager(self._clock).watch(self._engine.follower.moved), name="own network")
                 if self._lan:
@@ -126,7 +127,7 @@ class Daemon:
             raise UcmError(Code.INTERNAL, f"nothing was heard of session {stuck} for longer than any step takes")
 
     def answers(self) -> Answering:
-        api = ControlApi(self.status, self.record, self._timeline, self.operator, self.news, more=self._more)
+        api = ControlApi(self.status, self.record, self._timeline, self.operator, self._news, more=self._more)
         return Answering(api, self._of_page)
 
     def status(self) -> StatusView:
@@ -209,6 +210,5 @@ async def start(
         daemon = Daemon(settings, site, kept, witness, api.gateway, journal=journal)
         routes.present = daemon.record.present
         await daemon.load()
-        await stack.enter_async_context(daemon.news.spreading())
         daemon.places = await stack.enter_async_context(answering(daemon.answers(), settings, clock, passed))
         yield daemon

@@ -100,5 +100,6 @@ def _names(settings: Configuration) -> list[str]:
 
 
 def _addresses() -> list[str]:
-    """Where this box is reached on its networks, at this moment."""
-    return [str(each.ip) for each in look(frozenset()).addresses if not each.ip.is_link_local]
+    """Where this box is reached on its networks, at this moment; while it is on none, by its name."""
+    found = [str(each.ip) for each in look(frozenset()).addresses if not each.ip.is_link_local]
+    return found or [socket.gethostname()]

@@ -72,6 +72,7 @@ class Station:
     lan: str = "mdns = false"
     link: str = ""
     policy: str = ""
+    web: str = ""
     box_id: str = "box-under-test"
 
     @property
@@ -92,7 +93,7 @@ class Station:
             f'[usb]\nudev = false\nglobs = ["ttyUCM*"]\n[lan]\n{self.lan}\n'
             f'[link]\n{self.link}\n[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
             f'[policy]\nprotocol = "{self.protocol}"\ntrial_s = {self.trial_s}\n{self.policy}\n[override]\n{override}\n'
-            f'[control]\nsocket = "control.sock"\n[state]\ndir = "state"\n'
+            f'[control]\nsocket = "control.sock"\n[web]\n{self.web}\n[state]\ndir = "state"\n'
         )
         return path
 

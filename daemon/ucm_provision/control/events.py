@@ -11,8 +11,8 @@ import asyncio
 import re
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import msgspec
 from aiohttp import web
@@ -27,6 +27,8 @@ _ID = re.compile(r"(?P<run>[0-9a-f]{8})-(?P<number>[0-9]{1,15})")
 
 # Whether who listens may go on listening.
 Welcome = Callable[[], bool]
+# Of a request whose welcome may be withdrawn.
+WELCOME = web.RequestKey[Welcome]("welcome")
 
 
 class News:
@@ -49,19 +51,11 @@ class News:
         self._run = secrets.token_hex(4)
         self._number = 0
 
-    @asynccontextmanager
-    async def spreading(self) -> AsyncIterator[None]:
-        """For as long as the context lasts, what happens is told."""
+    async def run(self) -> None:
+        """Tells what happens, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._follow(), name="news of modules"),
-                group.create_task(self._look_beside(), name="news beside modules"),
-            ]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
+            group.create_task(self._follow(), name="news of modules")
+            group.create_task(self._look_beside(), name="news beside modules")
 
     @contextmanager
     def listen(self, since: str) -> Iterator[tuple[bytes, Listener[bytes]]]:
@@ -73,9 +67,9 @@ class News:
     async def _follow(self) -> None:
         while True:
             with suppress(OverrunError), self._feed.listen() as changes:
+                self._begin_anew()
                 async for view in changes:
                     self._tell(view)
-            self._begin_anew()
 
     def _tell(self, view: ModuleView) -> None:
         self._number += 1
@@ -84,7 +78,7 @@ class News:
         self._channel.publish(event)
 
     def _begin_anew(self) -> None:
-        """Something was missed, so that nobody can go on from where they are."""
+        """Something may have been missed, so that nobody can go on from where they are."""
         self._run, self._number = secrets.token_hex(4), 0
         self._kept.clear()
         self._channel.cut()
@@ -151,10 +145,6 @@ class EventStreams:
             await stream.write(beginning)
             while welcome():
                 await stream.write(await _next(events))
-
-
-# Under which key a request has its Welcome, if it may be withdrawn.
-WELCOME = "welcome"
 
 
 def _always() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import ssl
@@ -60,7 +61,8 @@ def listen_at(address: str, port: int) -> socket.socket:
     try:
         return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
     except OSError as error:
-        raise UcmError(Code.CONTROL_UNUSABLE, f"{address}, port {port}: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise UcmError(Code.CONTROL_UNUSABLE, f"{address}, port {port}: {why}") from error
 
 
 def _listen(path: Path) -> socket.socket:

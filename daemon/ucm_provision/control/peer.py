@@ -10,14 +10,15 @@ from aiohttp import web
 
 # struct ucred of unix(7): pid, uid, gid.
 _UCRED = struct.Struct("3i")
-# Under which key a request of the page has who signed in.
-ACTOR = "actor"
+# Who signed in, of a request of the page.
+ACTOR = web.RequestKey[str]("actor")
 
 
 def actor(request: web.Request) -> str:
     """The operator's user name, as the kernel vouches for it; of a page, who signed in there."""
-    if by := request.get(ACTOR):
-        return str(by)
+    by: str | None = request.get(ACTOR)
+    if by:
+        return by
     transport = request.transport
     peer = transport.get_extra_info("socket") if transport else None
     if peer is None:

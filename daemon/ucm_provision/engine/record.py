@@ -216,7 +216,8 @@ class Record:
         return [*(session for session in latest.values() if not session.absorbed_into), *self.candidates.all()]
 
     def view(self, session: Session) -> ModuleView:
-        return module_view(session, where=self.where(session), activity=self._activities.get(session.id))
+        activity, known_as = self._activities.get(session.id), self._index.known_as(session.hardware_id or "")
+        return module_view(session, where=self.where(session), activity=activity, known_as=known_as)
 
     def _publish(self, session: Session) -> None:
         self._feed.publish(self.view(session))

@@ -46,8 +46,10 @@ from ucm_provision.wire import (
 )
 
 
-def module_view(session: Session, *, where: Endpoint | None, activity: ActivityView | None) -> ModuleView:
-    """``where``: at which endpoint the module is there now, if it is."""
+def module_view(
+    session: Session, *, where: Endpoint | None, activity: ActivityView | None, known_as: str = ""
+) -> ModuleView:
+    """``where``: at which endpoint the module is there now, if it is. ``known_as``: its name in earlier sessions."""
     identity, arguments, endpoint = session.identity, session.arguments, where or session.endpoint
     return ModuleView(
         session=session.id,
@@ -59,7 +61,7 @@ def module_view(session: Session, *, where: Endpoint | None, activity: ActivityV
         product=identity.product.value if identity else None,
         model=identity.model if identity else None,
         firmware=identity.firmware if identity else None,
-        name=session.name or None,
+        name=session.name or known_as or None,
         protocol=arguments.protocol.value if arguments and arguments.protocol else None,
         device_id=session.device_id or None,
         slug=session.slug or None,
