@@ -95,12 +95,15 @@ async def visit(browser: Browser, url: str, **options: Any) -> AsyncIterator[Vis
         await context.close()
 
 
+# But those without an end; and one that is cut short is over, too.
+SETTLED = """Promise.all(document.getAnimations()
+  .filter((each) => each.effect.getComputedTiming().iterations !== Infinity)
+  .map((each) => each.finished.catch(() => null)))"""
+
+
 async def settled(page: Page) -> None:
     """Colours that are still on their way have no contrast of their own."""
-    await page.evaluate(
-        "Promise.all(document.getAnimations().filter((each) => each.playState !== 'running'"
-        " || each.effect.getComputedTiming().iterations !== Infinity).map((each) => each.finished))"
-    )
+    await page.evaluate(SETTLED)
 
 
 def _origin(url: str) -> str:

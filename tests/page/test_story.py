@@ -150,12 +150,12 @@ async def loses_and_regains_the_connection(laptop: Visit, wire: Wire) -> None:
     await expect(page.locator("#live")).to_have_text("Live")
     assert laptop.complaints == []
     wire.cut()
-    await expect(page.locator("#live")).to_have_text("No connection")
+    await expect(page.locator("#live")).to_have_text("Offline")
     await expect(page.locator("#lost")).to_contain_text("What you see is from")
     await laptop.demand_accessible("without a connection")
     await page.reload()  # the page itself and what it knew last are still there
     await expect(laptop.row("Electrolyser 1")).to_be_visible()
-    await expect(page.locator("#live")).to_have_text("No connection")
+    await expect(page.locator("#live")).to_have_text("Offline")
     wire.mend()
     await expect(page.locator("#live")).to_have_text("Live")
     await expect(page.locator("#lost")).to_be_hidden()

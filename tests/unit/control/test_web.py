@@ -326,6 +326,11 @@ def test_the_page_works_offline_with_all_of_its_files() -> None:
     assert kept == set(ASSETS) - {"index.html", "sw.js"}
 
 
+def test_the_browser_is_told_of_every_module_at_once() -> None:
+    told = set(re.findall(r'rel="modulepreload" href="/([^"]+)"', (FOLDER / "index.html").read_text()))
+    assert told == {name for name in ASSETS if name.endswith(".js")} - {"main.js", "theme.js", "sw.js"}
+
+
 def test_no_file_asks_anybody_else_or_makes_markup_of_text() -> None:
     for path in FOLDER.iterdir():
         if path.suffix in (".js", ".css", ".html"):

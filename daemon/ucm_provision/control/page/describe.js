@@ -104,11 +104,18 @@ const PHASES = {
   TLS: "reaching the broker", MQTT: "signing in to the broker", ONLINE: "online",
 };
 
+const DOING = {
+  identify: "asking who it is", provision: "asking the API", check: "trying the broker from this box",
+  push: "writing the configuration", verify: "waiting for its report",
+};
+
 /** What is being done at this moment, in more than the step's name; nothing while nothing is. */
 export function activityText(module) {
   if (!module.activity) return "";
-  const [phase, reason] = module.activity.detail.split(" ");
-  if (!(phase in PHASES)) return module.activity.detail || `${module.activity.step}…`;
+  const { step, detail } = module.activity;
+  const [phase, reason] = detail.split(" ");
+  if (step === "push" && detail) return `${detail} written`;
+  if (!(phase in PHASES)) return detail || DOING[step];
   return reason ? `${PHASES[phase]}: ${reason.toLowerCase().replaceAll("_", " ")}` : PHASES[phase];
 }
 

@@ -33,12 +33,12 @@ export class Header {
     this.facts.get("API").update(api && !status.paused ? "ok" : "warn", api || "none chosen yet");
     this.facts.get("Broker").update(...witness(status.witness));
     this.facts.get("Wi-Fi").update(status.wifi.length ? "ok" : "wait", status.wifi.join(", ") || "modules keep theirs",
-      status.outdated ? `${status.outdated} on others` : null);
+      status.outdated ? `${status.outdated} to move` : null);
   }
 
   updateConnection() {
     const { connection, heardAt } = this.store;
-    const words = { connecting: "Connecting", live: "Live", lost: "No connection", locked: "Signed out" };
+    const words = { connecting: "Connecting", live: "Live", lost: "Offline", locked: "Signed out" };
     setAttribute(this.live, "data-state", connection);
     setText(this.live.lastElementChild, words[connection]);
     if (connection !== "lost") {

@@ -242,6 +242,7 @@ export class ModuleList {
       const { group } = standing(module);
       counts.set(group, counts.get(group) + 1);
     }
+    show(this.chips.get(null).node.parentNode, this.store.modules.size > 0);
     for (const [id, each] of this.chips) each.update(id === null ? this.store.modules.size : counts.get(id), this.only === id);
     let shown = 0;
     for (const group of this.groups.values()) shown += group.filter(this.words, this.only);

@@ -167,11 +167,13 @@ at("person").addEventListener("click", () => (store.page.signed_in_as ? signOut(
 at("unlock").addEventListener("click", async () => (await signedIn()) && live.again());
 addEventListener("pagehide", remember);
 
-const invited = takeInvitation();
-const page = (await invited, await live.whoAmI());
+// On the box itself everybody may read, so that nothing needs to be waited for.
+if (location.protocol === "http:") live.connect();
+await takeInvitation();
+const page = await live.whoAmI();
 if (page === null) recall();
 if (page?.private && !page.signed_in_as) store.take("connection", "locked");
-else live.connect();
+else if (location.protocol === "https:") live.connect();
 route();
 navigator.serviceWorker?.register("/sw.js").catch(() => {
   // without one the page works while the box is in reach

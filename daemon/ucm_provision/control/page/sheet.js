@@ -160,7 +160,7 @@ function facts(module) {
     ["Generation", module.generation === null ? null : String(module.generation)],
     ["Managed by", module.managed_by],
     ["Adopted", module.adopted ? "It was configured already, and was left as it is." : null],
-    ["Tried", module.attempt ? `${module.attempt} failures in a row` : null],
+    ["Tried", module.attempt ? `${module.attempt} ${module.attempt === 1 ? "failure" : "failures in a row"}` : null],
     ["Warnings", module.warnings.join(" ")],
     ["Seen first", time(module.seen_at)],
     ...module.attached.map((slave) => [`LINK slave`, [slave.name, slave.model, slave.hardware_id].join(", ")]),
