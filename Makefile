@@ -6,7 +6,7 @@
 #   make lint        ruff, mypy, import contracts
 #   make coverage    the tests, and which lines and branches they reach
 #   make bench       speed and memory, as ratios
-#   make screenshots   the pictures in docs/pictures, from the running demo
+#   make screenshots the pictures in docs/pictures, from the running demo
 #   make proto       the device link's protobuf modules, after a change of hardware/link/*.proto
 #   make lock        the locked requirements, after a change of pyproject.toml
 #   make clean       removes everything that the targets made

@@ -32,7 +32,8 @@ class Asset:
 
 def load_assets(folder: Path = FOLDER) -> dict[str, Asset]:
     """Every file of the page, by its place under the root."""
-    files = {f"/{path.name}": _asset(path) for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
+    paths = sorted(path for path in folder.iterdir() if path.suffix in _TYPES and path.is_file())
+    files = {f"/{path.name}": _asset(path) for path in paths}
     return files | {"/": files[f"/{_ENTRY}"]}
 
 

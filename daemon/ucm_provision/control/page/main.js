@@ -53,7 +53,10 @@ function tokenIn(text) {
 async function signOut() {
   keepPage(await post("page/sign-out"));
   toast("Signed out.");
-  if (store.page.private) location.reload();
+  if (!store.page.private) return;
+  store.status = null; // nothing is kept of what only members see
+  forget();
+  location.reload();
 }
 
 /** The address that ucmctl page-login printed. Its end is taken off at once: nothing may remember it. */
@@ -118,7 +121,7 @@ function frame() {
   setText(at("who"), who ? `Signed in as ${who}` : "Sign in");
   setAttribute(at("person"), "aria-label", who ? `Signed in as ${who}: sign out` : "Sign in");
   show(at("locked"), locked);
-  show(at("main"), !locked);
+  show(at("content"), !locked);
   show(at("tabs"), !locked);
   const needs = [...store.modules.values()].filter((module) => module.hold?.waits === "operator").length;
   document.title = `${needs ? `(${needs}) ` : ""}${store.status?.box_id ?? "UCM"} modules`;
@@ -146,6 +149,14 @@ function remember() {
     sessionStorage.setItem(KEPT, JSON.stringify({ modules: [...store.modules.values()], status: store.status, heardAt: store.heardAt }));
   } catch {
     // it was only for convenience
+  }
+}
+
+function forget() {
+  try {
+    sessionStorage.removeItem(KEPT);
+  } catch {
+    // nothing was kept
   }
 }
 

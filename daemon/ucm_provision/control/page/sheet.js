@@ -51,7 +51,7 @@ class Sheet {
   begin(title) {
     this.title = title;
     this.listen = ({ detail }) => {
-      const module = this.store.find(this.key) ?? this.store.find(this.session);
+      const module = this.store.find(this.key) ?? this.store.find(this.session) ?? this.store.at(this.module.endpoint);
       if (module && (detail.has(keyOf(module)) || detail.has(this.key))) this.update(module);
     };
     this.store.addEventListener("change", this.listen);
@@ -68,6 +68,7 @@ class Sheet {
 
   update(module) {
     this.module = module;
+    this.session = module.session;
     this.key = keyOf(module);
     setText(this.title, nameOf(module));
     this.pill.update(module);

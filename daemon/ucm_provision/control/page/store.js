@@ -50,6 +50,11 @@ export class Store extends EventTarget {
     return this.modules.get(key) ?? [...this.modules.values()].find((module) => module.session === key) ?? null;
   }
 
+  /** What is at an endpoint now, where something began anew. */
+  at(endpoint) {
+    return [...this.modules.values()].find((module) => module.endpoint === endpoint && module.present) ?? null;
+  }
+
   /** Everything that changes before the next picture is drawn is told at once. */
   announce() {
     if (this.pending) return;
