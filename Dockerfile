@@ -34,6 +34,7 @@ RUN python3 -m venv /opt/build \
  && /opt/build/bin/pip wheel --no-build-isolation --no-binary cobs --wheel-dir /wheels \
       --require-hashes -r /src/requirements/daemon.txt
 COPY pyproject.toml README.md /src/
+COPY docs/OPERATIONS.md /src/docs/
 COPY daemon /src/daemon
 COPY hardware /src/hardware
 # The environment that goes into the image has no pip.

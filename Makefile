@@ -6,13 +6,14 @@
 #   make lint        ruff, mypy, import contracts
 #   make coverage    the tests, and which lines and branches they reach
 #   make bench       speed and memory, as ratios
+#   make screenshots the pictures in docs/pictures, from the running demo
 #   make proto       the device link's protobuf modules, after a change of hardware/link/*.proto
 #   make lock        the locked requirements, after a change of pyproject.toml
 #   make clean       removes everything that the targets made
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-image coverage lint bench proto lock clean system-packages
+.PHONY: help demo test test-image coverage lint bench screenshots proto lock clean system-packages
 
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
@@ -57,6 +58,9 @@ coverage: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.tx
 bench: .venv/.dev system-packages
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
+screenshots: .venv/.dev system-packages
+	tools/alone $(BIN)/python -m tests.page.pictures docs/pictures
+
 proto: .venv/.dev
 	hardware/link/generate.sh $(BIN)/python
 
@@ -66,7 +70,7 @@ lock: .venv/pyvenv.cfg
 
 system-packages:
 	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto prometheus curl iproute2 iptables \
-	  avahi-daemon dbus python3-dbusmock
+	  avahi-daemon dbus python3-dbusmock chromium fonts-dejavu-core
 
 clean:
 	rm -rf .venv .demo .image .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

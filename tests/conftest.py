@@ -10,6 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine, and its other tenants, only.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 _UNIT_TIER = "unit"
 # The serial transport opens and closes ports on a small pool that lives as long as the process.

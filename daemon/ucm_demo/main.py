@@ -11,23 +11,24 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ucm_demo.plant import Plant, plant, plug_in, prepare
+from ucm_demo.plant import OTHER_SSID, Plant, plant, plug_in, prepare
 from ucm_demo.progress import LiveTable, PlainLines, Progress, Silence
 from ucm_demo.summary import is_verified, result, summary_lines, write_report
+from ucm_provision.cli.client import ControlClient
 from ucm_provision.host import logs
-from ucm_provision.wire import ModuleView
+from ucm_provision.wire import ModuleView, PageInvitation
 
 # Each module takes about ten seconds; a busy machine gets its time, a stuck demo comes to an end.
 DEADLINE = 150.0
 
 
-async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
-    """Runs the demo; returns its exit status: 0 when every module was verified."""
+async def demonstrate(folder: Path, *, more: bool, as_json: bool, stay: bool) -> int:
+    """Runs the demo; returns its exit status: 0 when every module that needs nobody was verified."""
     console = Console()
-    async with plant(folder) as site, asyncio.TaskGroup() as group:
+    async with plant(folder, more=more) as site, asyncio.TaskGroup() as group:
         running = group.create_task(site.daemon.run())
         if not as_json:
-            console.print(_greeting(site), highlight=False, markup=False, soft_wrap=True)
+            console.print(_greeting(site, await _invited(site)), highlight=False, markup=False, soft_wrap=True)
         started = time.monotonic()
         async with plug_in(site):
             with _progress(console, as_json=as_json) as progress:
@@ -38,11 +39,20 @@ async def demonstrate(folder: Path, *, as_json: bool, stay: bool) -> int:
             if stay:
                 await _stay(console, site)
         running.cancel()
-    return 0 if sum(map(is_verified, views)) == len(site.modules) else 1
+    needs_nobody = {module.hardware_id for module in site.modules if module.needs_nobody}
+    return 0 if needs_nobody <= {view["hardware_id"] for view in views if is_verified(view)} else 1
 
 
-def _greeting(site: Plant) -> str:
+async def _invited(site: Plant) -> str:
+    """An address that signs one browser in to the page, as ucmctl page-login gets it."""
+    client = ControlClient(str(site.folder / "control.sock"))
+    invitation: PageInvitation = await asyncio.to_thread(client.post, "page", "login")
+    return invitation["urls"][0]
+
+
+def _greeting(site: Plant, page: str) -> str:
     return (
+        f"Watch it on the page, where this address signs you in, once:\n\n  {page}\n\n"
         f"A site in {site.folder}: provisioning API at {site.site.url}, an MQTT broker with TLS on port "
         f"{site.site.mqtts_port}, and {len(site.modules)} modules, on serial ports and on the LAN. The daemon's log "
         f"is in {site.folder / 'daemon.log'}.\n"
@@ -94,20 +104,27 @@ def _tell(
 
 
 async def _stay(console: Console, site: Plant) -> None:
-    socket = site.folder / "control.sock"
-    console.print(
-        f"\nThe site stays up until Ctrl-C. In another terminal: .venv/bin/ucmctl --socket {socket} list",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(_parting(site), highlight=False, markup=False, soft_wrap=True)
     await asyncio.Event().wait()
+
+
+def _parting(site: Plant) -> str:
+    ctl = f".venv/bin/ucmctl --socket {site.folder / 'control.sock'}"
+    lines = [
+        "",
+        f"The site stays up until Ctrl-C, with its page at {site.page}; sign in again with:  {ctl} page-login",
+        f"The modules hear a second Wi-Fi, {OTHER_SSID}; its passphrase is in {site.folder / OTHER_SSID}.passphrase",
+    ]
+    if any(not module.listed for module in site.modules):
+        lines.append(f"What stands on the label of the module that waits for approval is in {site.labels}")
+    return "\n".join(lines)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--json", "as_json", is_flag=True, help="Print nothing but the result, as JSON.")
+@click.option("--more", is_flag=True, help="Two more modules: one waits for your approval, one fails once.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
-def command(as_json: bool, folder: Path) -> None:
+def command(*, as_json: bool, more: bool, folder: Path) -> None:
     """A whole site in one process: API, broker, four simulated modules, and the daemon that provisions them.
 
     It stays up until Ctrl-C when standard input is a terminal; otherwise it exits, 0 when all were verified.
@@ -117,7 +134,7 @@ def command(as_json: bool, folder: Path) -> None:
         logs.configure("info", log)
         stay = sys.stdin.isatty() and not as_json
         try:
-            status = asyncio.run(demonstrate(folder, as_json=as_json, stay=stay))
+            status = asyncio.run(demonstrate(folder, more=more, as_json=as_json, stay=stay))
         except KeyboardInterrupt:
             status = 0
     sys.exit(status)

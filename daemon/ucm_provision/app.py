@@ -15,11 +15,11 @@ from ucm_provision.cloud.gateway import GatewayApi, find_gateway
 from ucm_provision.control.api import ControlApi
 from ucm_provision.control.campaigns import CampaignRoutes
 from ucm_provision.control.choice import ChoiceRoutes
+from ucm_provision.control.events import News
 from ucm_provision.control.inspection import InspectionRoutes
-from ucm_provision.control.listening import serving, serving_at
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
-from ucm_provision.control.web import reading
+from ucm_provision.control.places import Place
 from ucm_provision.control.wifi import WifiRoutes
 from ucm_provision.core.errors import Code, UcmError, explain
 from ucm_provision.core.model import GatewaySighting
@@ -36,6 +36,7 @@ from ucm_provision.host import config
 from ucm_provision.host.clock import SystemClock
 from ucm_provision.host.network_manager import NetworkManager
 from ucm_provision.link.timing import Timing
+from ucm_provision.serving import Answering, answering
 from ucm_provision.status_line import status_line
 from ucm_provision.store.journal import Journal
 from ucm_provision.telling import Sources, Telling
@@ -45,7 +46,11 @@ NOT_PASSED: Mapping[str, socket.socket] = MappingProxyType({})
 
 
 class Daemon:
-    """One running daemon, in this process. Made by :func:`start`."""
+    """One running daemon, in this process. Made by :func:`start`.
+
+    Attributes:
+        places: Where its page is served.
+    """
 
     def __init__(
         self,
@@ -70,14 +75,22 @@ class Daemon:
         self.feed, self.record, self.operator = engine.feed, engine.record, engine.operator
         lan = LanBrowser(settings.lan_addresses(), site.clock, self._is_known)
         self._lan = lan if settings.values.lan.mdns else None
+        campaigns = CampaignRoutes(engine.campaigns, engine.selection, engine.record)
+        # What the page has too. It never has the manifest, nor orders: their answers hold secrets.
+        self._of_page = (
+            WifiRoutes(kept.profiles),
+            campaigns,
+            InspectionRoutes(engine.inspection, engine.operator, kept.profiles, engine.record),
+        )
         self._more = (
+            *self._of_page,
             OrderRoutes(engine.orders, engine.book, engine.record, engine.gate.device, site.plan.protocol),
             ManifestRoutes(kept.expected, engine.manifest_imported),
             ChoiceRoutes(self._api_choice, self._accept_gateway),
-            WifiRoutes(kept.profiles),
-            CampaignRoutes(engine.campaigns, engine.selection, engine.record),
-            InspectionRoutes(engine.inspection, engine.operator, kept.profiles, engine.record),
         )
+        beside = {"status": self.status, "campaign": campaigns.latest}
+        self._news = News(engine.feed, engine.record.views, beside)
+        self.places: list[Place] = []
 
         self._telling = Telling(Sources(settings, site.plan, engine, journal, site.clock, self.status))
 
@@ -95,6 +108,7 @@ class Daemon:
                 self._engine.start(group)
                 group.create_task(self._witness.run(), name="witness")
                 group.create_task(self._telling.run(), name="telling")
+                group.create_task(self._news.run(), name="news")
                 group.create_task(ports.run(sight), name="ports")
                 group.create_task(NetworkManager(self._clock).watch(self._engine.follower.moved), name="own network")
                 if self._lan:
@@ -116,16 +130,17 @@ class Daemon:
         if stuck := self._engine.supervisor.stuck():
             raise UcmError(Code.INTERNAL, f"nothing was heard of session {stuck} for longer than any step takes")
 
-    def control(self) -> ControlApi:
-        return ControlApi(
+    def answers(self) -> Answering:
+        api = ControlApi(
             self.status,
             self.record,
             self._timeline,
             self.operator,
-            self.feed,
+            self._news,
             more=self._more,
             readable=self._telling.routes,
         )
+        return Answering(api, self._of_page)
 
     def status(self) -> StatusView:
         plan, engine, pause = self._plan, self._engine, self._engine.supervisor.pause
@@ -208,18 +223,5 @@ async def start(
         daemon = Daemon(settings, site, kept, witness, api.gateway, journal=journal)
         routes.present = daemon.record.present
         await daemon.load()
-        await _serve(daemon.control(), settings, passed, stack)
+        daemon.places = await stack.enter_async_context(answering(daemon.answers(), settings, clock, passed))
         yield daemon
-
-
-async def _serve(
-    api: ControlApi, settings: config.Configuration, passed: Mapping[str, socket.socket], stack: AsyncExitStack
-) -> None:
-    """A socket that was passed outlives what serves it, and so a copy of it is served."""
-    if "control" in passed:
-        await stack.enter_async_context(serving(api.application(), passed["control"].dup()))
-    else:
-        path = settings.file(settings.values.control.socket)
-        await stack.enter_async_context(serving_at(api.application(), path))
-    if "web" in passed:
-        await stack.enter_async_context(serving(reading(api), passed["web"].dup()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ucm_provision.core.ports import Clock, DeviceLinks, ProvisioningApi
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.upkeep import Schedule
 from ucm_provision.host.config import Configuration
+from ucm_provision.host.web_certificate import tls_context
 from ucm_provision.link.client import EndpointLinks, HttpLinks, SerialLinks
 from ucm_provision.link.drivers import LinkDrivers
 from ucm_provision.link.drivers import load as load_driver
@@ -191,10 +193,18 @@ def broker_witness(settings: Configuration, clock: Clock) -> AnyWitness:
     return BrokerWitness(settings.file(file), clock) if file else NoWitness()
 
 
+def web_tls(settings: Configuration, chain: Path, key: Path | None = None) -> ssl.SSLContext:
+    """Raises UcmError: config_invalid, where the files are not a certificate with its key."""
+    try:
+        return tls_context(chain, key)
+    except (OSError, ssl.SSLError) as error:
+        settings.reject("$.web.cert_file", f"expected a certificate with its key, as PEM, but {chain}: {error}")
+
+
 async def problems(settings: Configuration) -> list[UcmError]:
     """Everything that would keep the daemon from starting with the configuration. Touches neither state nor network."""
     found = []
-    for check in (_check_lists, _check_policy, _check_fleet, _check_manifest, _check_secrets, _check_api):
+    for check in (_check_lists, _check_policy, _check_fleet, _check_manifest, _check_secrets, _check_web, _check_api):
         try:
             await check(settings)
         except UcmError as error:
@@ -227,6 +237,12 @@ async def _check_secrets(settings: Configuration) -> None:
     settings.site_pop()
     if key_file := settings.key_file():
         await asyncio.to_thread(check_key, key_file)
+
+
+async def _check_web(settings: Configuration) -> None:
+    settings.web_listen()
+    if given := settings.web_certificate():
+        await asyncio.to_thread(web_tls, settings, *given)
 
 
 async def _check_api(settings: Configuration) -> None:

@@ -65,7 +65,8 @@ class ModuleView(TypedDict):
     ``endpoint``: a port, or the name under which a module announces itself on the LAN; ``carrier`` tells which,
     ``routes`` the module's present addresses there, ``host:port`` each. ``announced_id``: who the module at an
     endpoint that is not known yet says it is, unproved. ``appears_later``: configured on a bench, and verified when it
-    is seen at its place.
+    is seen at its place. ``left_alone_by``: the operator who wants it left alone; what is cancelled without one went up
+    in another session, or was nothing.
     """
 
     session: str
@@ -94,6 +95,7 @@ class ModuleView(TypedDict):
     attempt: int
     announced_id: str | None
     attached: list[AttachedView]
+    left_alone_by: str | None
     seen_at: float
     updated_at: float
 
@@ -152,10 +154,20 @@ class InspectionAnswer(TypedDict):
 
 
 class ApproveRequest(TypedDict, total=False):
-    """``pop``: the proof of possession from the module's label; ``username``: where its verifier wants another."""
+    """``pop``: the proof of possession from the module's label; ``username``: where its verifier wants another.
+
+    ``name``: what its device is to be called.
+    """
 
     pop: str
     username: str
+    name: str
+
+
+class NameRequest(TypedDict):
+    """``name``: what the module's device is to be called, 1 to 128 characters on one line."""
+
+    name: str
 
 
 class OrderView(TypedDict):
@@ -413,6 +425,24 @@ class StatusView(TypedDict):
     paused: PauseView | None
     modules: dict[str, int]
     orders: dict[str, int]
+
+
+class PageView(TypedDict):
+    """Who a browser is signed in as. ``private``: reading needs a sign-in, too."""
+
+    signed_in_as: str | None
+    private: bool
+
+
+class PageInvitation(TypedDict):
+    """Addresses that each sign a browser in to the page, one of them, once, within ``seconds``.
+
+    ``fingerprint``: of the page's certificate on the LAN, SHA-256, where the daemon made that itself.
+    """
+
+    urls: list[str]
+    seconds: int
+    fingerprint: str | None
 
 
 class ErrorBody(TypedDict):

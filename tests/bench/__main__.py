@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import lan, push, site_broker, site_calls, site_pages, srp
+from tests.bench import lan, page, push, site_broker, site_calls, site_pages, srp
 from tests.bench.result import Result
 
 PARTS: dict[str, Callable[[Path], list[Result]]] = {
     "push": lambda folder: asyncio.run(push.measure(folder)),
     "srp": lambda _: srp.measure(),
     "lan": lambda folder: asyncio.run(lan.measure(folder)),
+    "page": lambda folder: asyncio.run(page.measure(folder)),
     "site-calls": lambda folder: asyncio.run(site_calls.measure(folder)),
     "site-broker": lambda folder: asyncio.run(site_broker.measure(folder)),
     "site-pages": lambda folder: asyncio.run(site_pages.measure(folder)),

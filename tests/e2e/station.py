@@ -73,6 +73,7 @@ class Station:
     link: str = ""
     policy: str = ""
     more: str = ""
+    web: str = ""
     box_id: str = "box-under-test"
 
     @property
@@ -93,7 +94,7 @@ class Station:
             f'[usb]\nudev = false\nglobs = ["ttyUCM*"]\n[lan]\n{self.lan}\n'
             f'[link]\n{self.link}\n[[wifi]]\nssid = "{SSID}"\npassphrase_file = "passphrase"\n'
             f'[policy]\nprotocol = "{self.protocol}"\ntrial_s = {self.trial_s}\n{self.policy}\n[override]\n{override}\n'
-            f'[control]\nsocket = "control.sock"\n[state]\ndir = "state"\n{self.more}\n'
+            f'[control]\nsocket = "control.sock"\n[web]\n{self.web}\n[state]\ndir = "state"\n{self.more}\n'
         )
         return path
 

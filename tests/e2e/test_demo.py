@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 from tests.e2e.station import BIN
@@ -44,3 +45,12 @@ async def test_the_demo_tells_a_person_what_happened_and_ends_without_a_terminal
     assert counted == "4 of 4 modules verified"
     assert report == f"The commissioning report: {tmp_path / 'demo' / 'commissioning-report.html'}"
     assert "its own report: ONLINE at generation 1" in out
+
+
+async def test_two_more_modules_want_something_of_a_person(tmp_path: Path) -> None:
+    status, out = await demo("--more", folder=tmp_path / "demo")
+    assert status == 0
+    assert "4 of 6 modules verified" in out
+    assert "API_CONFLICT" in out
+    assert "APPROVAL_NEEDED" in out
+    assert re.search(r"^ +http://127\.0\.0\.1:\d+/#sign-in=\S+$", out, re.MULTILINE)

@@ -184,3 +184,36 @@ async def test_watch_tells_what_happens_until_the_daemon_ends(station: Station) 
     assert [line for line in lines if ": push" in line]
     assert watch.returncode == 5
     assert said.decode().startswith("DAEMON_UNREACHABLE")
+
+
+async def test_a_module_is_called_what_an_operator_says(station: Station, site: SiteApi) -> None:
+    async with station.daemon() as running, station.module():
+        view = await running.until(verified)
+        status, said = await ucmctl(station.socket, "name", HARDWARE_ID[:8], "Boiler room")
+        assert (status, "Boiler room" in said) == (0, True)
+        device = await running.daemon._engine.gate.device(view["device_id"] or "")
+        assert device is not None
+        assert device.name == "Boiler room"
+        assert (await ucmctl(station.socket, "reprovision", "Boiler room"))[0] == 0
+        again = await running.until(lambda each: renewed(view, each))
+        assert again["name"] == "Boiler room"
+        for wrong in ("", " Boiler", "Boiler\nroom", "B" * 129):
+            status, said = await ucmctl(station.socket, "name", "Boiler room", wrong)
+            assert (status, "REQUEST_INVALID" in said) == (2, True)
+
+
+async def test_a_module_is_left_alone_until_an_operator_wants_it_again(station: Station, tmp_path: Path) -> None:
+    station.pops = {}
+    (tmp_path / "label.txt").write_text(POP)
+    async with station.daemon() as running, station.module():
+        held = await running.held("pop_missing", "operator")
+        assert (await ucmctl(station.socket, "cancel", held["session"]))[0] == 0
+        assert "left alone" in (await ucmctl(station.socket, "list"))[1]
+        status, said = await ucmctl(station.socket, "cancel", held["session"])
+        assert (status, said.startswith("NOTHING_TO_CANCEL: ")) == (1, True)
+        assert (await ucmctl(station.socket, "retry", held["session"]))[0] == 0
+        anew = await running.held("pop_missing", "operator")
+        assert anew["session"] != held["session"]
+        label = ("--pop-file", str(tmp_path / "label.txt"), "--name", "Boiler room")
+        assert (await ucmctl(station.socket, "approve", anew["session"], *label))[0] == 0
+        assert (await running.until(verified))["name"] == "Boiler room"

@@ -67,6 +67,18 @@ async def test_a_new_module_that_was_verified_under_another_name_is_renamed(stat
     check_devices(plant, old, new)
 
 
+async def test_what_operators_called_the_two_gives_way(station: Station, plant: Platform) -> None:
+    async with boiler(station) as (running, old), station.module(1, hardware_id=NEW):
+        first = await running.until(lambda view: verified(view) and view["hardware_id"] == NEW)
+        assert (await ucmctl(station.socket, "name", HARDWARE_ID[:8], "Boiler"))[0] == 0
+        assert (await ucmctl(station.socket, "name", NEW[:8], "Spare"))[0] == 0
+        assert (await ucmctl(station.socket, "replace", "Boiler", NEW[:8]))[0] == 0
+        new = await running.until(is_new)
+        assert new["device_id"] == first["device_id"]
+        assert running.daemon.record.named(HARDWARE_ID) == "Boiler (replaced)"
+    check_devices(plant, old, new)
+
+
 @pytest.mark.parametrize("fault", ["lost", "unheard"])
 async def test_lost_answers_lead_to_the_same_end(station: Station, plant: Platform, fault: str) -> None:
     async with boiler(station) as (running, old):

@@ -15,6 +15,7 @@ from ucm_provision.cli.doctor import doctor, suggest
 from ucm_provision.cli.label import read_label
 from ucm_provision.cli.manifest import manifest
 from ucm_provision.cli.orders import orders, replace
+from ucm_provision.cli.page import page_login
 from ucm_provision.cli.provision import provision
 from ucm_provision.cli.report import report
 from ucm_provision.cli.text import inspection_text, list_text, show_text, status_text
@@ -22,6 +23,7 @@ from ucm_provision.cli.watch import Watcher
 from ucm_provision.cli.wifi import wifi
 from ucm_provision.core.errors import Code, Exit, UcmError
 from ucm_provision.core.machine import Milestone
+from ucm_provision.wire import ApproveRequest, NameRequest
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
 
@@ -114,17 +116,47 @@ def retry(client: ControlClient, module: str, as_json: bool) -> None:
     type=click.File(encoding="utf-8"),
     help="A file with the proof of possession from the module's label, or Espressif's QR JSON. - asks for it.",
 )
+@click.option("--name", help="What its device is to be called.")
 @_json
 @click.pass_obj
-def approve(client: ControlClient, module: str, pop_file: TextIO | None, as_json: bool) -> None:
+def approve(client: ControlClient, module: str, pop_file: TextIO | None, name: str | None, as_json: bool) -> None:
     """Lets a module be provisioned, with the proof of possession from its label if one is needed.
 
     It is never an argument: arguments are seen by everybody on the machine.
 
-    Example: ucmctl approve ttyUSB0 --pop-file label.txt
+    Example: ucmctl approve ttyUSB0 --pop-file label.txt --name "Boiler room"
     """
-    body = read_label(pop_file) if pop_file else None
+    body = read_label(pop_file) if pop_file else ApproveRequest()
+    if name:
+        body["name"] = name
     _print_module(client.post("modules", module, "approve", body=body), as_json)
+
+
+@ucmctl.command()
+@click.argument("module")
+@click.argument("name")
+@_json
+@click.pass_obj
+def name(client: ControlClient, module: str, name: str, as_json: bool) -> None:
+    """Calls a module NAME: its device now, and whenever it is provisioned anew. That goes before the manifest.
+
+    Example: ucmctl name C8795CBA "Boiler room"
+    """
+    _print_module(client.post("modules", module, "name", body=NameRequest(name=name)), as_json)
+
+
+@ucmctl.command()
+@click.argument("module")
+@_json
+@click.pass_obj
+def cancel(client: ControlClient, module: str, as_json: bool) -> None:
+    """Leaves a module alone that waits: nothing more is done with it, and what it holds stays as it is.
+
+    ucmctl retry, ucmctl reprovision or a new plug begin again.
+
+    Example: ucmctl cancel ttyUSB0
+    """
+    _print_module(client.post("modules", module, "cancel"), as_json)
 
 
 @ucmctl.command()
@@ -170,7 +202,7 @@ def reprovision(client: ControlClient, module: str, as_json: bool) -> None:
     _print_module(client.post("modules", module, "reprovision"), as_json)
 
 
-for _command in (provision, orders, replace, manifest, api, wifi, report, doctor, suggest):
+for _command in (provision, orders, replace, manifest, api, wifi, report, page_login, doctor, suggest):
     ucmctl.add_command(_command)
 
 

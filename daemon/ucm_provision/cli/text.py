@@ -84,6 +84,8 @@ def state(module: ModuleView) -> str:
         return {"retry_at": "tries again", "device_gone": "unplugged", "operator": "needs you"}[hold["waits"]]
     if module["appears_later"]:
         return "waiting to appear"
+    if module["left_alone_by"]:
+        return "left alone"
     return f"{module['milestone'].lower()}, but not well" if module["trouble"] else module["milestone"].lower()
 
 

@@ -25,8 +25,12 @@ class Watcher:
         self._told: dict[str, str] = {}
 
     def see(self, name: str, data: Any) -> Iterator[str]:
+        if name == "alive":
+            return
         if self._as_json:
             yield json.dumps({"event": name, "data": data}, ensure_ascii=False)
+            return
+        if name not in ("snapshot", "module"):
             return
         changed: list[ModuleView] = data["modules"] if name == "snapshot" else [data]
         for module in changed:
@@ -40,7 +44,7 @@ class Watcher:
         """One row for each module: its newest session, and none for sessions that went up in another."""
         key = module["hardware_id"] or module["session"]
         self._modules.pop(module["session"], None)  # it has a name now
-        if module["milestone"] == "CANCELLED":
+        if module["milestone"] == "CANCELLED" and not module["left_alone_by"]:
             self._modules.pop(key, None)
         else:
             self._modules[key] = module

@@ -13,14 +13,13 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from ucm_provision.control.events import EventStreams
+from ucm_provision.control.events import EventStreams, News
 from ucm_provision.control.peer import actor
 from ucm_provision.control.routes import Routes, find, json_answer, json_request
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.model import ProofOfPossession
 from ucm_provision.core.secret import Secret
-from ucm_provision.engine.feed import Feed
 from ucm_provision.engine.operator import Operator
 from ucm_provision.engine.record import Record
 from ucm_provision.wire import (
@@ -54,7 +53,7 @@ class ControlApi:
         record: Record,
         timeline: Timeline,
         operator: Operator,
-        feed: Feed,
+        news: News,
         *,
         more: Sequence[Routes] = (),
         readable: Sequence[Routes] = (),
@@ -63,19 +62,16 @@ class ControlApi:
         self._record = record
         self._timeline = timeline
         self._operator = operator
-        self._events = EventStreams(feed, record.views)
+        self._events = EventStreams(news)
         self._more = more
         self._readable = readable
 
-    def application(self) -> web.Application:
+    def application(self, *more: Routes) -> web.Application:
         """Everything, for whoever may open the control socket."""
         app = web.Application(middlewares=[error_answers], client_max_size=policy.CONTROL_BODY_LARGEST)
         self.add_reading_to(app)
-        app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
-        app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
-        app.router.add_post("/v1/modules/{module:[^/]+}/identify", self._identify)
-        app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
-        for routes in self._more:
+        self.add_acting_to(app)
+        for routes in (*self._more, *more):
             routes.add_to(app)
         return app
 
@@ -90,6 +86,15 @@ class ControlApi:
         for routes in self._readable:
             routes.add_to(app)
 
+    def add_acting_to(self, app: web.Application) -> None:
+        """What may be asked of modules."""
+        app.router.add_post("/v1/modules/{module:[^/]+}/retry", self._retry)
+        app.router.add_post("/v1/modules/{module:[^/]+}/approve", self._approve)
+        app.router.add_post("/v1/modules/{module:[^/]+}/name", self._name)
+        app.router.add_post("/v1/modules/{module:[^/]+}/cancel", self._cancel)
+        app.router.add_post("/v1/modules/{module:[^/]+}/identify", self._identify)
+        app.router.add_post("/v1/modules/{module:[^/]+}/reprovision", self._reprovision)
+
     async def _get_status(self, _: web.Request) -> web.Response:
         return json_answer(self._status())
 
@@ -103,13 +108,23 @@ class ControlApi:
         return json_answer(ModuleDetail(module=module, timeline=await self._timeline(module["session"])))
 
     async def _retry(self, request: web.Request) -> web.Response:
-        session_id = self._named(request)["session"]
-        await self._operator.retry(session_id, actor(request))
-        return self._module(session_id)
+        return self._module(await self._operator.retry(self._named(request)["session"], actor(request)))
 
     async def _approve(self, request: web.Request) -> web.Response:
         session_id = self._named(request)["session"]
-        await self._operator.approve(session_id, _proof(await request.read()), actor(request))
+        asked = _approval(await request.read())
+        await self._operator.approve(session_id, _proof(asked), actor(request), name=asked.name)
+        return self._module(session_id)
+
+    async def _name(self, request: web.Request) -> web.Response:
+        asked = await json_request(request, _Name, policy.CONTROL_BODY_LARGEST)
+        session_id = self._named(request)["session"]
+        await self._operator.name(session_id, asked.name, actor(request))
+        return self._module(session_id)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        session_id = self._named(request)["session"]
+        await self._operator.cancel(session_id, actor(request))
         return self._module(session_id)
 
     async def _identify(self, request: web.Request) -> web.Response:
@@ -128,12 +143,16 @@ class ControlApi:
         return json_answer(ModuleAnswer(module=self._record.view(self._record.session(session_id))))
 
 
-def _proof(body: bytes) -> ProofOfPossession | None:
-    """The proof of possession in an approval, if one is given. No error ever repeats it."""
+def _approval(body: bytes) -> _Approval:
+    """No error ever repeats what it holds."""
     try:
-        request = msgspec.json.decode(body or b"{}", type=_Approval)
+        return msgspec.json.decode(body or b"{}", type=_Approval)
     except msgspec.DecodeError:
-        raise UcmError(Code.REQUEST_INVALID, "expected a JSON object with pop and username as strings") from None
+        raise UcmError(Code.REQUEST_INVALID, "expected a JSON object with pop, username and name as strings") from None
+
+
+def _proof(request: _Approval) -> ProofOfPossession | None:
+    """The proof of possession in an approval, if one is given."""
     if not request.pop:
         return None
     if len(request.pop) > policy.POP_LONGEST or not 0 < len(request.username) <= policy.POP_LONGEST:
@@ -141,9 +160,18 @@ def _proof(body: bytes) -> ProofOfPossession | None:
     return ProofOfPossession(Secret(request.pop), request.username)
 
 
+# One line, and no spaces around it.
+_NAME = r"\A\S([^\x00-\x1f\x7f]{0,126}\S)?\Z"
+
+
+class _Name(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(pattern=_NAME, max_length=128)]
+
+
 class _Approval(msgspec.Struct, forbid_unknown_fields=True):
     pop: str = ""
     username: str = "wifiprov"
+    name: Annotated[str, msgspec.Meta(pattern=rf"{_NAME}|\A\Z", max_length=128)] = ""
 
 
 class _Identify(msgspec.Struct, forbid_unknown_fields=True):

@@ -44,6 +44,10 @@ class CampaignRoutes:
         app.router.add_post("/v1/campaigns/{campaign}/resume", self._resume)
         app.router.add_post("/v1/campaigns/{campaign}/abort", self._abort)
 
+    def latest(self) -> CampaignView | None:
+        """The one that is open, or the one that was open last."""
+        return self._view(found[-1]) if (found := self._campaigns.all()) else None
+
     async def _list(self, _: web.Request) -> web.Response:
         return json_answer(CampaignList(campaigns=[self._view(campaign) for campaign in self._campaigns.all()]))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,12 +24,14 @@ _SHUTDOWN = 1.0
 
 
 @asynccontextmanager
-async def serving(application: web.Application, listener: socket.socket) -> AsyncIterator[None]:
+async def serving(
+    application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
     """Serves the application on a socket for as long as the context lasts."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
     try:
-        await web.SockSite(runner, listener).start()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
         yield
     finally:
         await runner.cleanup()
@@ -46,6 +50,19 @@ async def serving_at(application: web.Application, path: Path) -> AsyncIterator[
             yield
     finally:
         await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def listen_at(address: str, port: int) -> socket.socket:
+    """A TCP socket for the page. ``port`` 0: any that is free.
+
+    Raises:
+        UcmError: control_unusable.
+    """
+    try:
+        return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise UcmError(Code.CONTROL_UNUSABLE, f"{address}, port {port}: {why}") from error
 
 
 def _listen(path: Path) -> socket.socket:

@@ -23,6 +23,8 @@ from ucm_provision.wire import (
     ModuleView,
     OrderAnswer,
     OrderList,
+    PageInvitation,
+    PageView,
     ScanAnswer,
     StatusView,
     WifiView,
@@ -46,6 +48,8 @@ Body = (
     | ManifestText
     | ManifestAnswer
     | WifiView
+    | PageView
+    | PageInvitation
     | ErrorAnswer
 )
 

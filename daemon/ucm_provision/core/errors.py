@@ -109,6 +109,7 @@ class Code(StrEnum):
     MODULE_AMBIGUOUS = "module_ambiguous"
     MODULE_AT_WORK = "module_at_work"
     MODULE_NOT_IDENTIFIED = "module_not_identified"
+    NOTHING_TO_CANCEL = "nothing_to_cancel"
     CAMPAIGN_UNKNOWN = "campaign_unknown"
     CAMPAIGN_OPEN = "campaign_open"
     CAMPAIGN_ENDED = "campaign_ended"
@@ -120,6 +121,10 @@ class Code(StrEnum):
     WIFI_INVALID = "wifi_invalid"
     WIFI_UNKNOWN = "wifi_unknown"
     WIFI_FULL = "wifi_full"
+    SIGN_IN_NEEDED = "sign_in_needed"
+    SIGN_IN_INVALID = "sign_in_invalid"
+    ORIGIN_REFUSED = "origin_refused"
+    PAGE_OFF = "page_off"
     REQUEST_INVALID = "request_invalid"
     INTERNAL = "internal"
 
@@ -464,7 +469,8 @@ FAILURES: dict[Code, Failure] = {
         _FATAL,
         500,
         Exit.CONFIG,
-        "The control socket cannot be opened. Check control.socket and the rights on its folder.",
+        "The control socket, or the page's, cannot be opened. Check control.socket and the rights on its folder, and "
+        "web.listen.",
     ),
     Code.DAEMON_UNREACHABLE: Failure(
         _RETRY,
@@ -505,6 +511,12 @@ FAILURES: dict[Code, Failure] = {
         409,
         Exit.FAILED,
         "Nobody knows yet whose endpoint this is, so there is nothing to provision anew. Retry it instead.",
+    ),
+    Code.NOTHING_TO_CANCEL: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "Nothing is to be done with this module that could be cancelled.",
     ),
     Code.CAMPAIGN_UNKNOWN: Failure(
         Disposition.REJECT,
@@ -559,6 +571,31 @@ FAILURES: dict[Code, Failure] = {
         409,
         Exit.FAILED,
         "The site's list has three Wi-Fi networks, as many as a module takes. Drop one first: ucmctl wifi drop.",
+    ),
+    Code.SIGN_IN_NEEDED: Failure(
+        Disposition.REJECT,
+        401,
+        Exit.OPERATOR,
+        "That needs a sign-in. Run ucmctl page-login on the box, and open the address that it prints.",
+    ),
+    Code.SIGN_IN_INVALID: Failure(
+        Disposition.REJECT,
+        403,
+        Exit.OPERATOR,
+        "This sign-in was used already, or its time is over. ucmctl page-login makes a new one.",
+    ),
+    Code.ORIGIN_REFUSED: Failure(
+        Disposition.REJECT,
+        403,
+        Exit.FAILED,
+        "This does not come from a page of this box. Nothing was done. Open the page under an address that ucmctl "
+        "page-login prints, or add the name that you use to web.names.",
+    ),
+    Code.PAGE_OFF: Failure(
+        Disposition.REJECT,
+        409,
+        Exit.FAILED,
+        "The daemon does not serve its page. Set web.listen, or enable ucm-provisiond-web.socket.",
     ),
     Code.REQUEST_INVALID: Failure(Disposition.REJECT, 400, Exit.USAGE, "The request is not one that the daemon knows."),
     Code.INTERNAL: _operator(

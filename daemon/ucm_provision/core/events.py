@@ -105,6 +105,14 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """An operator said what the module is called. That goes before the manifest."""
+
+    name: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Identified:
     identity: Identity
 
@@ -184,6 +192,7 @@ class Adopted:
     owner: str
     origin: str = ""
     networks: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +259,10 @@ class Absorbed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
+    """The session has ended without a result. ``by``: the operator who wants the module left alone, if one does."""
+
     why: str
+    by: str = ""
 
 
 Event = (
@@ -258,6 +270,7 @@ Event = (
     | Moved
     | Announced
     | Approved
+    | Named
     | Identified
     | ArgumentsFixed
     | DeviceAdded
@@ -288,6 +301,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         Moved,
         Announced,
         Approved,
+        Named,
         Identified,
         ArgumentsFixed,
         DeviceAdded,

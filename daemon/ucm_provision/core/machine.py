@@ -31,6 +31,7 @@ from ucm_provision.core.events import (
     Inspected,
     LeftToAppear,
     Moved,
+    Named,
     PushIntended,
     PushIntent,
     Reach,
@@ -122,6 +123,9 @@ class Session:
         slaves: The LINK slaves behind the module.
         renew: An operator wants the module provisioned anew, whatever it holds.
         approved: An operator said yes to it, whatever the site's policy.
+        named: What an operator called it.
+        known_as: What it was called without having these arguments: by the API, or in a call that the API refused.
+        left_alone_by: The operator who wants nothing more done with it.
         origin: The provisioning API that knows its device, by scheme, host and port.
         networks: The SSIDs that the module holds, as far as known.
         task: What a campaign wants of the module.
@@ -159,6 +163,9 @@ class Session:
     announced_id: str = ""
     slaves: tuple[Slave, ...] = ()
     approved: bool = False
+    named: str = ""
+    known_as: str = ""
+    left_alone_by: str = ""
     origin: str = ""
     networks: tuple[str, ...] = ()
     task: Task | None = None
@@ -173,6 +180,11 @@ class Session:
     @property
     def hardware_id(self) -> str | None:
         return self.identity.hardware_id if self.identity else None
+
+    @property
+    def name(self) -> str:
+        """What the module is called, as far as that is known."""
+        return self.arguments.name if self.arguments else self.named or self.known_as
 
     @property
     def proves(self) -> bool:
@@ -227,12 +239,14 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return replace(session, announced_id=hardware_id)
         case Approved():
             return replace(session, approved=True, hold=None)
+        case Named(name):
+            return _named(session, name)
         case ReprovisionAsked():
             return _anew(session, event, at)
         case Absorbed(into):
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into)
-        case Cancelled():
-            return replace(session, milestone=Milestone.CANCELLED, hold=None)
+            return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into, left_alone_by="")
+        case Cancelled(by=by):
+            return replace(session, milestone=Milestone.CANCELLED, hold=None, left_alone_by=by)
         case _:
             return replace(_advance(session, event), hold=None)
 
@@ -299,17 +313,23 @@ def _slaves_after(slaves: tuple[Slave, ...], event: SlaveArgumentsFixed | SlaveA
 
 def _adopted(session: Session, event: Adopted) -> Session:
     session = replace(session, adopted=True, managed_by=event.owner, milestone=Milestone.PUSHED, origin=event.origin)
-    session = replace(session, networks=event.networks)
+    session = replace(session, networks=event.networks, known_as=event.name)
     return replace(session, device_id=event.device_id, slug=event.slug, generation=event.generation)
 
 
 def _anew(session: Session, event: ReprovisionAsked, at: float) -> Session:
     anew = Session(id=session.id, endpoint=event.endpoint, seen_at=session.seen_at, updated_at=at)
-    anew = replace(anew, restored_at=at if event.restores else None)
+    anew = replace(anew, named=session.named, restored_at=at if event.restores else None)
     asked = replace(anew, task=event.task, arguments=event.arguments, reach=event.reach, networks=session.networks)
     return replace(
         asked, identity=event.identity, device_id=event.device_id, milestone=Milestone.IDENTIFIED, renew=True
     )
+
+
+def _named(session: Session, name: str) -> Session:
+    """Arguments that are fixed already repeat with the new name: only modules with a hardware id are named."""
+    arguments = replace(session.arguments, name=name) if session.arguments else None
+    return replace(session, named=name, arguments=arguments)
 
 
 def _verified(session: Session, evidence: Evidence) -> Session:
@@ -367,7 +387,9 @@ def _without_what_failed(session: Session, code: Code) -> Session:
     if code in _REFUSED_ARGUMENTS:
         # What was not added may be asked for anew, by a corrected configuration.
         arguments = session.arguments if session.device_id else None
-        return replace(session, arguments=arguments, slaves=tuple(s for s in session.slaves if s.device_id))
+        return replace(
+            session, arguments=arguments, known_as=session.name, slaves=tuple(s for s in session.slaves if s.device_id)
+        )
     if code is Code.NOT_RECORDED:
         return replace(session, milestone=Milestone.IDENTIFIED, device_id="", slug="", slaves=())
     if code not in _NOT_PUSHED:

@@ -142,8 +142,8 @@ class SitePlan:
         """The module's line of the manifest, or an empty one."""
         return self.expected.get(hardware_id) or ExpectedModule(hardware_id)
 
-    def arguments_for(self, identity: Identity, site_id: str) -> ProvisionArguments:
-        """With what the API is asked to add this module.
+    def arguments_for(self, identity: Identity, site_id: str, *, named: str = "") -> ProvisionArguments:
+        """With what the API is asked to add this module. ``named``: what an operator called it.
 
         Raises:
             UcmError: kind_mismatch.
@@ -156,7 +156,7 @@ class SitePlan:
             kind=kind,
             hardware_id=identity.hardware_id,
             site_id=site_id,
-            name=listed.name or _default_name(identity.model, identity.hardware_id),
+            name=named or listed.name or _default_name(identity.model, identity.hardware_id),
             protocol=(listed.protocol or self.protocol) if kind in WITH_CONFIG else None,
             device_type=device_type,
         )

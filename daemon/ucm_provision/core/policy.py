@@ -119,8 +119,12 @@ CANDIDATES_KEPT = 256
 API_CALLS_AT_ONCE = 8
 SITE_ID_REMEMBERED = 60.0
 FEED_QUEUE = 1024
-# Often enough that a listener which has gone is noticed, seldom enough to cost nothing.
-FEED_HEARTBEAT = 15.0
+# Often enough that who has gone is noticed at either end, seldom enough to cost nothing.
+FEED_HEARTBEAT = 10.0
+# Some kilobytes each. A page that was away for longer takes a snapshot, which is no more than that.
+EVENTS_KEPT = 1024
+# How soon a page is told of what nobody announces: the site's status, a campaign's progress.
+BESIDE_EVERY = 0.5
 CONTROL_BODY_LARGEST = 4096
 POP_LONGEST = 128
 ENGINEER_LONGEST = 128
@@ -162,6 +166,18 @@ LOOP_LAG_KEPT = 12
 # An API that is away is asked for again by one module alone, less and less often; then all go on.
 OUTAGE_PROBE_FIRST = 5.0
 OUTAGE_PROBE_LAST = 60.0
+
+# ---- the page --------------------------------------------------------------------------------------
+
+# The time to go from the terminal to the browser, or to scan a code.
+SIGN_IN_LIFETIME = 10 * 60.0
+SIGN_INS_OPEN = 16
+# A working day.
+PAGE_SESSION_LIFETIME = 12 * 3600.0
+PAGE_SESSIONS_OPEN = 64
+# What browsers still take of a certificate that nobody else vouches for (iOS: 825 days), and when it is renewed.
+PAGE_CERTIFICATE_DAYS = 820
+PAGE_CERTIFICATE_RENEWED_DAYS = 30
 
 # ---- modules on the LAN (mDNS) -------------------------------------------------------------------
 

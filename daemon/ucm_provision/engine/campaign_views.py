@@ -69,4 +69,4 @@ def _chosen(candidate: Candidate) -> ChosenView:
 
 
 def name_in(session: Session | None) -> str | None:
-    return session.arguments.name if session and session.arguments else None
+    return (session.name or None) if session else None

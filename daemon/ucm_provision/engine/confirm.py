@@ -7,7 +7,7 @@ from ucm_provision.core.events import SlaveAdded, SlaveArgumentsFixed, Verified
 from ucm_provision.core.machine import Slave
 from ucm_provision.core.model import Attached, Device, Evidence, Phase, Source
 from ucm_provision.engine.attempt import Attempt
-from ucm_provision.engine.naming import name_as_listed
+from ucm_provision.engine.naming import give_wished_name, name_as_listed
 
 
 async def confirm(attempt: Attempt) -> None:
@@ -21,6 +21,7 @@ async def confirm(attempt: Attempt) -> None:
     attempt.show("verify", "the API's records")
     master = await _recorded(attempt, attempt.session.device_id, attempt.hardware_id)
     await name_as_listed(attempt, master)
+    await give_wished_name(attempt)
     added = [slave for slave in attempt.session.slaves if slave.device_id]
     for slave in added:
         await name_as_listed(attempt, await _recorded(attempt, slave.device_id, slave.arguments.hardware_id))

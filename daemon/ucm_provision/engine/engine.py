@@ -70,7 +70,7 @@ class Engine:
         self._proofs = Proofs(plan, told.proofs)
         runner = SessionRunner(site, self.record, self._proofs)
         self.supervisor = Supervisor(self.record, runner, self.gate, plan, clock)
-        self.operator = Operator(self.record, self.supervisor, self._proofs)
+        self.operator = Operator(self.record, self.supervisor, self._proofs, self.gate)
         self._join_campaigns(told, journal, follows=follows)
         self._join_upkeep(schedule)
         self._join_orders(told, journal)

@@ -16,6 +16,8 @@ class SessionIndex:
         self._at: dict[str, str] = {}
         self._of: dict[str, str] = {}
         self._origin_of: dict[str, str] = {}
+        self._named: dict[str, str] = {}
+        self._known_as: dict[str, str] = {}
         self._tasked: dict[str, dict[str, str]] = {}
         self._claiming: dict[str, dict[str, None]] = {}
         for session in sessions:
@@ -32,6 +34,10 @@ class SessionIndex:
             self._of[session.hardware_id] = session.id
             if session.task:
                 self._tasked.setdefault(session.task.campaign, {})[session.hardware_id] = session.id
+            if session.name:
+                self._known_as[session.hardware_id] = session.name
+            if session.named:
+                self._named[session.hardware_id] = session.named
             if session.origin:
                 self._origin_of[session.hardware_id] = session.origin
 
@@ -78,6 +84,13 @@ class SessionIndex:
 
     def origin_of(self, hardware_id: str) -> str:
         return self._origin_of.get(hardware_id, "")
+
+    def named(self, hardware_id: str) -> str:
+        return self._named.get(hardware_id, "")
+
+    def known_as(self, hardware_id: str) -> str:
+        """What a module was called last, in whichever session."""
+        return self._known_as.get(hardware_id, "")
 
     def latest_at(self, key: str) -> Session | None:
         """The session that last had to do with an endpoint, even if its module was met elsewhere since."""

@@ -1,4 +1,7 @@
-"""What the manifest wants a device to be called, where the provisioning call itself takes no slug."""
+"""What a device is to be called, where the provisioning call itself does not do it.
+
+It takes no slug, and a device that the API knows already keeps its name.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,21 @@ async def give_wished_slug(attempt: Attempt) -> None:
     wished = attempt.site.plan.listed(attempt.hardware_id).slug
     if wished and wished != session.slug:
         await _rename(attempt, session.device_id, session.arguments.name, session.slug, wished)
+
+
+async def give_wished_name(attempt: Attempt) -> None:
+    """Renames the session's device if an operator called the module something else."""
+    session = attempt.session
+    device = await attempt.site.api.device(session.device_id) if session.named else None
+    if device is None or device.name == session.named:
+        return
+    try:
+        await attempt.site.api.rename(device.id, name=session.named)
+    except UcmError as error:
+        if error.code not in _REFUSALS:
+            raise
+        text = f'The API keeps the name "{device.name}": "{session.named}" was refused ({error.detail}).'
+        await attempt.note(Warned(text))
 
 
 async def name_as_listed(attempt: Attempt, device: Device) -> None:

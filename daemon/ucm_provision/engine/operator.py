@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Approved, HoldCleared, ReprovisionAsked
+from ucm_provision.core.events import Absorbed, Approved, Cancelled, HoldCleared, Named, ReprovisionAsked
 from ucm_provision.core.machine import Session, Waits
 from ucm_provision.core.model import HeardNetwork, ProofOfPossession
-from ucm_provision.core.ports import DeviceLink
+from ucm_provision.core.ports import DeviceLink, ProvisioningApi
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.supervisor import Supervisor
@@ -19,35 +19,86 @@ from ucm_provision.engine.supervisor import Supervisor
 class Operator:
     """Every request is journalled before it takes effect, and none interrupts work that is under way."""
 
-    def __init__(self, record: Record, supervisor: Supervisor, proofs: Proofs) -> None:
+    def __init__(self, record: Record, supervisor: Supervisor, proofs: Proofs, api: ProvisioningApi) -> None:
         self._record = record
         self._supervisor = supervisor
         self._proofs = proofs
+        self._api = api
 
-    async def retry(self, session_id: str, by: str) -> None:
+    async def retry(self, session_id: str, by: str) -> str:
         """The module goes on now, whatever it waits for. Nothing happens to one that does not wait.
 
+        One that was left alone begins anew. Returns the session that goes on.
+
         Raises:
-            UcmError: module_at_work, or approval_needed where only an approval helps.
+            UcmError: module_at_work; approval_needed where only an approval helps; device_gone where there is nothing
+                to begin with.
         """
         session = self._idle(session_id)
+        if session.left_alone_by:
+            return await self._begin_again(session, by)
         if session.hold is not None and session.hold.code is Code.APPROVAL_NEEDED:
             raise UcmError(Code.APPROVAL_NEEDED, session.endpoint.address)
         if session.hold is not None and not session.milestone.ended:
             await self._record.add(session_id, HoldCleared(f"{by} asked"))
             self._supervisor.nudge()
+        return session_id
 
-    async def approve(self, session_id: str, proof: ProofOfPossession | None, by: str) -> None:
-        """The module may be provisioned, with the proof of possession from its label if one is given."""
+    async def _begin_again(self, session: Session, by: str) -> str:
+        where = self._record.where(session)
+        if where is None:
+            raise UcmError(Code.DEVICE_GONE, session.endpoint.address)
+        fresh = await self._record.begin(where)
+        await self._record.add(fresh.id, Approved(by))
+        await self._record.add(session.id, Absorbed(fresh.id))
+        self._supervisor.nudge()
+        return fresh.id
+
+    async def approve(self, session_id: str, proof: ProofOfPossession | None, by: str, *, name: str = "") -> None:
+        """The module may be provisioned, with the proof of possession from its label and a name, if they are given.
+
+        Raises:
+            UcmError: module_at_work, or as :meth:`name`.
+        """
         session = self._idle(session_id)
         if proof is not None:
             await self._proofs.learn(session, proof)
             session = self._idle(session_id)  # it may have gone on while the proof was written
         if self._record.find(session_id) is None:
-            await self._record.admit(session, by)
+            await self._record.admit(session, by, named=name)
         elif not session.milestone.ended:
+            if name:
+                await self.name(session_id, name, by)
             await self._record.add(session_id, Approved(by))
         self._supervisor.nudge()
+
+    async def name(self, session_id: str, name: str, by: str) -> None:
+        """Calls the module something, now and whenever it is provisioned anew. A device that it has is renamed.
+
+        Raises:
+            UcmError: module_at_work; approval_needed, where it is named as it is approved; or whatever the API fails
+                with. The name is journalled by then, so that the same call again only tells the API.
+        """
+        session = self._idle(session_id)
+        if self._record.find(session_id) is None:
+            raise UcmError(Code.APPROVAL_NEEDED, session.endpoint.address)
+        if session.name != name or not session.named:
+            await self._record.add(session_id, Named(name, by))
+        if session.device_id:
+            await self._api.rename(session.device_id, name=name)
+
+    async def cancel(self, session_id: str, by: str) -> None:
+        """The module is left alone, until an operator retries it or provisions it anew, or it is plugged in again.
+
+        What it holds stays as it is.
+
+        Raises:
+            UcmError: module_at_work, or nothing_to_cancel.
+        """
+        session = self._idle(session_id)
+        if self._record.find(session_id) is None or session.milestone.ended:
+            raise UcmError(Code.NOTHING_TO_CANCEL, session.endpoint.address)
+        await self._record.add(session_id, Cancelled(f"{by} wants it left alone", by))
 
     async def identify(self, session_id: str, seconds: int) -> None:
         """Makes the module blink, 1 to 60 s.

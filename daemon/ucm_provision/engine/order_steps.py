@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.core.events import Named
 from ucm_provision.core.kinds import WITH_HARDWARE_ID, WITH_SITE
 from ucm_provision.core.machine import Session
 from ucm_provision.core.model import Device, ProvisionArguments, Provisioned
@@ -90,6 +91,7 @@ class ReplacementSteps:
         assert replacement is not None, "only replacements come here"
         await self._free_the_slug(replacement)
         await self._expected.put(*moved(replacement, self._expected))
+        await self._name(replacement.old_hardware_id, replacement.parting_name, order.by)
         await self._provision_anew(replacement, order.by)
         return Provisioned(replacement.device_id, replacement.parting_slug)
 
@@ -103,8 +105,18 @@ class ReplacementSteps:
     async def _provision_anew(self, replacement: Replacement, by: str) -> None:
         """A new module that has got another name already is asked for again; one that has none yet gets there alone."""
         session = self._record.latest_of(replacement.new_hardware_id)
-        if session and (session.milestone.ended or session.arguments) and not _is_named(session, replacement):
+        if session is None:
+            return
+        anew = (session.milestone.ended or session.arguments) and not _is_named(session, replacement)
+        await self._name(replacement.new_hardware_id, replacement.name, by)
+        if anew:
             await self._operator.reprovision(session.id, by)
+
+    async def _name(self, hardware_id: str, name: str, by: str) -> None:
+        """What operators called a module goes before the manifest, so that a replacement has to say so, too."""
+        session = self._record.latest_of(hardware_id)
+        if session and self._record.named(hardware_id) not in ("", name):
+            await self._record.add(session.id, Named(name, by))
 
 
 def _is_named(session: Session, replacement: Replacement) -> bool:

@@ -20,7 +20,9 @@ async def provision(attempt: Attempt) -> None:
     if attempt.session.arguments is None:
         identity = attempt.session.identity
         assert identity is not None, "identify comes first"
-        await attempt.note(ArgumentsFixed(attempt.site.plan.arguments_for(identity, await site_id(attempt))))
+        named = attempt.session.named or attempt.record.named(identity.hardware_id)
+        fixed = attempt.site.plan.arguments_for(identity, await site_id(attempt), named=named)
+        await attempt.note(ArgumentsFixed(fixed))
     arguments = attempt.session.arguments
     assert arguments is not None, "fixed just above"
     answer = await attempt.site.api.provision(arguments)

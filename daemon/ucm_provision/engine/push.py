@@ -16,7 +16,7 @@ from ucm_provision.core.model import (
 )
 from ucm_provision.core.policy import RESERVE_BEYOND_TRIAL
 from ucm_provision.engine.attempt import Attempt
-from ucm_provision.engine.naming import give_wished_slug
+from ucm_provision.engine.naming import give_wished_name, give_wished_slug
 from ucm_provision.engine.networks import networks
 from ucm_provision.engine.provision import provision, reserve
 
@@ -55,6 +55,7 @@ async def fresh_connection(attempt: Attempt) -> Connection:
         attempt.give_way_to_cable()
         await _check(attempt, connection)
         await give_wished_slug(attempt)
+        await give_wished_name(attempt)
     attempt.give_way_to_cable()
     return connection
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import get_args
 
 from ucm_provision.core.errors import Code, UcmError
-from ucm_provision.core.events import Approved, Cancelled, Event, Failed, Seen
+from ucm_provision.core.events import Approved, Cancelled, Event, Failed, Named, Seen
 from ucm_provision.core.machine import Session, clamp, evolve
 from ucm_provision.core.model import Endpoint, lan_key
 from ucm_provision.core.ports import Clock
@@ -122,11 +122,13 @@ class Record:
         if candidate := self.candidates.drop(key):
             self._publish_gone(candidate)
 
-    async def admit(self, candidate: Session, by: str) -> Session:
+    async def admit(self, candidate: Session, by: str, *, named: str = "") -> Session:
         """The candidate becomes a session. Raises UcmError(module_unknown) if it has vanished."""
         if self.candidates.drop(candidate.endpoint.key) is None:
             raise UcmError(Code.MODULE_UNKNOWN, candidate.endpoint.address)
         await self.add(candidate.id, Seen(candidate.endpoint, candidate.announced_id))
+        if named:
+            await self.add(candidate.id, Named(named, by))
         return await self.add(candidate.id, Approved(by))
 
     async def add(self, session_id: str, event: Event) -> Session:
@@ -190,6 +192,10 @@ class Record:
         """The provisioning API that was last known to have the module's device, or nothing."""
         return self._index.origin_of(hardware_id)
 
+    def named(self, hardware_id: str) -> str:
+        """What an operator last called the module, or nothing."""
+        return self._index.named(hardware_id)
+
     def latest(self) -> list[Session]:
         """The latest session of every module that has proved who it is."""
         return self._index.latest()
@@ -223,12 +229,13 @@ class Record:
         """The latest session of each module, and those whose module is not identified yet; no candidates."""
         latest: dict[str, Session] = {}
         for session in self._index.all():
-            if session.hardware_id or not session.milestone.ended:
+            if session.hardware_id or session.left_alone_by or not session.milestone.ended:
                 latest[session.hardware_id or session.id] = session
         return [session for session in latest.values() if not session.absorbed_into]
 
     def view(self, session: Session) -> ModuleView:
-        return module_view(session, where=self.where(session), activity=self._activities.get(session.id))
+        activity, known_as = self._activities.get(session.id), self._index.known_as(session.hardware_id or "")
+        return module_view(session, where=self.where(session), activity=activity, known_as=known_as)
 
     def _publish(self, session: Session) -> None:
         self._feed.publish(self.view(session))

@@ -102,6 +102,8 @@ class Selection:
 
     def _why_unreachable(self, session: Session) -> str:
         where = self._record.where(session)
+        if session.left_alone_by:
+            return f"left alone, as {session.left_alone_by} wants"
         if where is None:
             return "not there now: bring a cable, or switch it on"
         if not self._proofs.knows(session, where.carrier):

@@ -94,7 +94,8 @@ async def _adopt(attempt: Attempt) -> None:
     device = await attempt.site.api.device(active.device_id)
     if device and _is_its_device(device, attempt.hardware_id, site):
         origin, networks = attempt.site.api.origin, active.ssids
-        await attempt.note(Adopted(device.id, device.slug, active.generation, active.owner, origin, networks))
+        adopted = Adopted(device.id, device.slug, active.generation, active.owner, origin, networks, device.name)
+        await attempt.note(adopted)
     elif active.owner != attempt.site.plan.box_id:
         raise UcmError(Code.MANAGED_ELSEWHERE, f'configured by "{active.owner}"')
     else:

@@ -144,13 +144,19 @@ class Supervisor:
         announced = self._record.announced_at(endpoint.key)
         if mistaken := self._mistaken_at(endpoint, announced):
             await self._record.add(mistaken.id, HoldCleared("its announcement has changed"))
-        elif self._record.claiming(announced, other_than="") or _is_known(self._record.latest_of(announced)):
+        elif self._is_known_on_lan(endpoint, announced):
             self._record.withdraw(endpoint.key)
         elif self._plan.permits(announced, Carrier.HTTP):
             self._record.withdraw(endpoint.key)
             await self._record.begin(endpoint)
         elif self._record.candidates.at(endpoint.key) is None:
             self._record.propose(endpoint)
+
+    def _is_known_on_lan(self, endpoint: Endpoint, announced: str) -> bool:
+        if self._record.claiming(announced, other_than="") or _is_known(self._record.latest_of(announced)):
+            return True
+        last = self._record.latest_at(endpoint.key)
+        return last is not None and last.left_alone_by != ""
 
     def _mistaken_at(self, endpoint: Endpoint, announced: str) -> Session | None:
         """The session that met another module where this one was announced: perhaps by a stranger."""
@@ -280,7 +286,7 @@ class Supervisor:
 
 
 def _is_known(session: Session | None) -> bool:
-    return session is not None and session.milestone is not Milestone.CANCELLED
+    return session is not None and (session.milestone is not Milestone.CANCELLED or session.left_alone_by != "")
 
 
 def _waits_for_api(session: Session) -> bool:

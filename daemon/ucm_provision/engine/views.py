@@ -24,6 +24,7 @@ from ucm_provision.core.events import (
     Inspected,
     LeftToAppear,
     Moved,
+    Named,
     PushIntended,
     ReprovisionAsked,
     Seen,
@@ -48,8 +49,10 @@ from ucm_provision.wire import (
 )
 
 
-def module_view(session: Session, *, where: Endpoint | None, activity: ActivityView | None) -> ModuleView:
-    """``where``: at which endpoint the module is there now, if it is."""
+def module_view(
+    session: Session, *, where: Endpoint | None, activity: ActivityView | None, known_as: str = ""
+) -> ModuleView:
+    """``where``: at which endpoint the module is there now, if it is. ``known_as``: its name in earlier sessions."""
     identity, arguments, endpoint = session.identity, session.arguments, where or session.endpoint
     return ModuleView(
         session=session.id,
@@ -61,7 +64,7 @@ def module_view(session: Session, *, where: Endpoint | None, activity: ActivityV
         product=identity.product.value if identity else None,
         model=identity.model if identity else None,
         firmware=identity.firmware if identity else None,
-        name=arguments.name if arguments else None,
+        name=session.name or known_as or None,
         protocol=arguments.protocol.value if arguments and arguments.protocol else None,
         device_id=session.device_id or None,
         slug=session.slug or None,
@@ -78,6 +81,7 @@ def module_view(session: Session, *, where: Endpoint | None, activity: ActivityV
         attempt=session.attempt,
         announced_id=session.announced_id or None,
         attached=[_attached_view(slave) for slave in session.slaves],
+        left_alone_by=session.left_alone_by or None,
         seen_at=session.seen_at,
         updated_at=session.updated_at,
     )
@@ -157,6 +161,8 @@ def _describe_order(event: Event) -> str:
     match event:
         case Approved(by):
             return f"{by} approved it."
+        case Named(name, by):
+            return f'{by} called it "{name}".'
         case HoldCleared(why):
             return f"Goes on: {why}."
         case ReprovisionAsked(by=by, task=None):

@@ -42,6 +42,7 @@ Ssid = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 # As systemd.exec(5) has it: a name that is a file's, and not one that leads elsewhere.
 Credential = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,254})?\Z")]
 _VALUE_SHOWN = 40
+_PORT_LARGEST = 65535
 BoxId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,64}\Z")]
 TrialSeconds = Annotated[int, msgspec.Meta(ge=policy.TRIAL_SHORTEST, le=policy.TRIAL_LONGEST)]
 RotateAtOnce = Annotated[int, msgspec.Meta(ge=1, le=policy.ROTATE_AT_ONCE_LARGEST)]
@@ -132,6 +133,13 @@ class ControlSection(_Section, frozen=True):
     socket: str = "/run/ucm-provision/control.sock"
 
 
+class WebSection(_Section, frozen=True):
+    listen: Annotated[str, msgspec.Meta(max_length=300)] = ""
+    names: list[Host] = []
+    cert_file: str = ""
+    key_file: str = ""
+
+
 class StateSection(_Section, frozen=True):
     dir: str = "/var/lib/ucm-provision"
     key_file: str = ""
@@ -161,6 +169,7 @@ class Config(_Section, frozen=True):
     policy: PolicySection = PolicySection()
     override: OverrideSection = OverrideSection()
     control: ControlSection = ControlSection()
+    web: WebSection = WebSection()
     state: StateSection = StateSection()
     fleet: FleetSection = FleetSection()
     log: LogSection = LogSection()
@@ -196,6 +205,24 @@ class Configuration:
             except ValueError:
                 self.reject(f"$.lan.interfaces[{index}]", "expected an IP address of this box")
         return self.values.lan.interfaces
+
+    def web_listen(self) -> tuple[str, int] | None:
+        """Address and port where the page is served beside the socket that systemd opens for it; None: nowhere."""
+        text = self.values.web.listen
+        return self._parsed("$.web.listen", _parse_listen, text) if text else None
+
+    def web_certificate(self) -> tuple[Path, Path | None] | None:
+        """The page's certificate chain, and its key where that is in a file of its own; None: the daemon makes its own.
+
+        Raises:
+            UcmError: config_invalid.
+        """
+        values = self.values.web
+        if values.key_file and not values.cert_file:
+            self.reject("$.web.key_file", "expected web.cert_file beside it")
+        if not values.cert_file:
+            return None
+        return self.file(values.cert_file), self.file(values.key_file) if values.key_file else None
 
     def reject(self, key: str, problem: str) -> NoReturn:
         """Raises UcmError(config_invalid) with file, line and key."""
@@ -332,6 +359,20 @@ def load(path: Path, *, credentials: Path | None = None) -> Configuration:
     except msgspec.ValidationError as error:
         problem, _, key = str(error).partition(" - at `")
         raise _explain(path, text, problem, key.removesuffix("`")) from error
+
+
+_LISTEN = re.compile(r"(?P<address>[0-9.]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+
+
+def _parse_listen(text: str) -> tuple[str, int]:
+    found = _LISTEN.fullmatch(text)
+    try:
+        address = ip_address(found["address"].strip("[]")) if found else None
+    except ValueError:
+        address = None
+    if found is None or address is None or int(found["port"]) > _PORT_LARGEST:
+        raise ValueError('expected an IP address and a port, like "0.0.0.0:8471"')
+    return str(address), int(found["port"])
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aiohttp import web
+
 from ucm_provision.control.api import ControlApi, Status
+from ucm_provision.control.events import News
 from ucm_provision.control.routes import Routes
+from ucm_provision.control.sessions import PageSessions
+from ucm_provision.control.web import WebPage
 from ucm_provision.core.errors import Code, explain
 from ucm_provision.core.events import (
     ArgumentsFixed,
@@ -108,7 +113,13 @@ def control_api(
     known: KnownModules, status: Status | None = None, *more: Routes, readable: Sequence[Routes] = ()
 ) -> ControlApi:
     """The real API over what is known. Nobody asks it to act: that needs a daemon, and is tested with one."""
-    nobody = Operator(known, None, None)  # type: ignore[arg-type]
+    nobody = Operator(known, None, None, None)  # type: ignore[arg-type]
+    news = News(Feed(), known.views, {"status": status or known.status})
     return ControlApi(  # type: ignore[arg-type]
-        status or known.status, known, known.timeline, nobody, Feed(), more=more, readable=readable
+        status or known.status, known, known.timeline, nobody, news, more=more, readable=readable
     )
+
+
+def own_page(api: ControlApi) -> web.Application:
+    """What a browser on this box is served, before anybody has signed in."""
+    return WebPage(api, PageSessions(lambda: 0.0), (), ()).application(private=False)

@@ -12,12 +12,11 @@ from dataclasses import replace
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.control.known_modules import control_api, plant
+from tests.unit.control.known_modules import control_api, own_page, plant
 from tests.unit.control.sample_signs import BOX, ENGINE
 from ucm_provision.control.exposition import expose
 from ucm_provision.control.listening import serving
 from ucm_provision.control.metrics import BoxSigns, MetricsRoutes
-from ucm_provision.control.web import reading
 from ucm_provision.core.errors import Code
 from ucm_provision.core.machine import Waits
 from ucm_provision.engine.vital_signs import VitalSigns
@@ -106,7 +105,7 @@ async def served() -> AsyncIterator[aiohttp.ClientSession]:
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with (
-            serving(reading(control_api(plant(), readable=[MetricsRoutes(signs)])), listener.dup()),
+            serving(own_page(control_api(plant(), readable=[MetricsRoutes(signs)])), listener.dup()),
             aiohttp.ClientSession(f"http://127.0.0.1:{listener.getsockname()[1]}") as session,
         ):
             yield session

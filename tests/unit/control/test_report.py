@@ -12,11 +12,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.unit.control.known_modules import control_api, plant
+from tests.unit.control.known_modules import control_api, own_page, plant
 from tests.unit.site.sample_report import START, facts
 from ucm_provision.control.listening import serving, serving_at
 from ucm_provision.control.report import ReportRoutes
-from ucm_provision.control.web import reading
 from ucm_provision.site.report import Facts
 
 
@@ -41,7 +40,7 @@ async def on_tcp() -> AsyncIterator[aiohttp.ClientSession]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         api = control_api(plant(), readable=[ReportRoutes(gathered)])
         async with (
-            serving(reading(api), listener.dup()),
+            serving(own_page(api), listener.dup()),
             aiohttp.ClientSession(f"http://127.0.0.1:{listener.getsockname()[1]}") as session,
         ):
             yield session

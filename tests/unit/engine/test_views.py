@@ -31,6 +31,7 @@ from ucm_provision.core.events import (
     Inspected,
     LeftToAppear,
     Moved,
+    Named,
     PushIntended,
     PushIntent,
     ReprovisionAsked,
@@ -105,6 +106,7 @@ SENTENCES: dict[Event, str] = {
     HoldCleared("an operator"): "Goes on: an operator.",
     ReprovisionAsked(ENDPOINT, IDENTITY, "an operator"): "Provisioned anew, as an operator asked.",
     Absorbed("0a1b"): "It is the module of session 0a1b, which goes on here.",
+    Named("Boiler room", "an operator"): 'an operator called it "Boiler room".',
     Cancelled("unplugged"): "Ended: unplugged.",
 }
 

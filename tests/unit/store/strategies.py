@@ -24,6 +24,7 @@ from ucm_provision.core.events import (
     Inspected,
     LeftToAppear,
     Moved,
+    Named,
     PushIntended,
     PushIntent,
     Reach,
@@ -141,7 +142,8 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
         st.booleans(),
     ),
     "Absorbed": st.builds(Absorbed, WORDS),
-    "Cancelled": st.builds(Cancelled, WORDS),
+    "Named": st.builds(Named, WORDS, WORDS),
+    "Cancelled": st.builds(Cancelled, WORDS, WORDS),
 }
 LATER_EVENTS = st.one_of(*(events for kind, events in EVENTS_BY_KIND.items() if kind != "Seen"))
 
@@ -170,6 +172,9 @@ SESSIONS = st.builds(
     last_code=st.none() | st.sampled_from(Code),
     absorbed_into=WORDS,
     approved=st.booleans(),
+    named=WORDS,
+    known_as=WORDS,
+    left_alone_by=WORDS,
     origin=WORDS,
     networks=SEVERAL_WORDS,
     task=st.none() | TASKS,
