@@ -21,6 +21,15 @@ def write_private(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(descriptor)
+    put_private(new, path)
+
+
+def put_private(new: Path, path: Path) -> None:
+    """A finished and synchronised file takes the place of ``path``, even if the power fails now.
+
+    Raises:
+        OSError: it cannot; what was there before still is.
+    """
     new.replace(path)
     _sync_folder(path)
 

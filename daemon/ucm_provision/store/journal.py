@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from ucm_provision.core import policy
 from ucm_provision.core.campaign import Campaign
@@ -27,6 +28,9 @@ from ucm_provision.core.events import EVENT_TYPES, Event, Failed
 from ucm_provision.core.history import PastFailure
 from ucm_provision.core.machine import Session
 from ucm_provision.core.orders import Order
+from ucm_provision.store.journal_copies import keep_copy
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -205,20 +209,24 @@ def _prepare(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         path.chmod(0o600)
         database.executescript(_SETTINGS)
-        _migrate(database)
+        _migrate(database, path)
     except BaseException:
         database.close()  # and with it the lock
         raise
     return database
 
 
-def _migrate(database: sqlite3.Connection) -> None:
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise UcmError(Code.JOURNAL_TOO_NEW, f"schema {version}, this version reads up to {SCHEMA_VERSION}")
-    if version < SCHEMA_VERSION:
-        steps = "".join(_MIGRATIONS[version:])
-        database.executescript(f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    if version == SCHEMA_VERSION:
+        return
+    if version > 0:  # 0: it is empty
+        copy = keep_copy(database, path, version)
+        log.info("journal copied before its schema changes", schema=version, to=SCHEMA_VERSION, copy=str(copy))
+    steps = "".join(_MIGRATIONS[version:])
+    database.executescript(f"BEGIN; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
 
 def _append(database: sqlite3.Connection, session: Session, event: Event, at: float) -> int:

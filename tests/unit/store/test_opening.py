@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.store.old_journals import restore
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import Absorbed, Adopted, Cancelled, Failed, HoldCleared, Moved, Seen
 from ucm_provision.core.kinds import Kind
@@ -18,7 +19,6 @@ from ucm_provision.core.model import Carrier, Endpoint, MqttProtocol, Phase, Pro
 from ucm_provision.core.orders import Order
 from ucm_provision.store.journal import SCHEMA_VERSION, Journal, look_at_room
 
-FIXTURES = Path(__file__).with_name("fixtures")
 NOBODY = 65534
 
 
@@ -38,14 +38,6 @@ def open_and_close(path: Path) -> None:
         await (await Journal.open(path)).close()
 
     asyncio.run(run())
-
-
-def restore(path: Path, dump: str) -> None:
-    path.parent.mkdir()
-    database = sqlite3.connect(path)
-    database.execute("PRAGMA journal_mode = WAL")  # as the daemon leaves it; a dump does not say so
-    database.executescript((FIXTURES / dump).read_text())
-    database.close()
 
 
 def alter(path: Path, statement: str) -> None:
