@@ -7,13 +7,15 @@
 #   make coverage    the tests, and which lines and branches they reach
 #   make bench       speed and memory, as ratios
 #   make screenshots the pictures in docs/pictures, from the running demo
+#   make deb         the Debian packages, in dist
+#   make lint-deb    what lintian says of them
 #   make proto       the device link's protobuf modules, after a change of hardware/link/*.proto
 #   make lock        the locked requirements, after a change of pyproject.toml
 #   make clean       removes everything that the targets made
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-image coverage lint bench screenshots proto lock clean system-packages
+.PHONY: help demo test test-image coverage lint bench deb lint-deb screenshots proto lock clean system-packages
 
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
@@ -60,6 +62,15 @@ bench: .venv/.dev system-packages
 
 screenshots: .venv/.dev system-packages
 	tools/alone $(BIN)/python -m tests.page.pictures docs/pictures
+
+# DEB_VERSION=… gives them another version than that of pyproject.toml.
+deb:
+	@tools/system-packages build-essential debhelper python3-dev python3-venv
+	@packaging/build-deb
+
+lint-deb:
+	@tools/system-packages lintian
+	lintian --fail-on error,warning dist/*.deb
 
 proto: .venv/.dev
 	hardware/link/generate.sh $(BIN)/python
