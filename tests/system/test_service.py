@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -16,6 +17,8 @@ from structlog.testing import capture_logs
 
 from tests.e2e.station import BIN, DEADLINE, Station, site_settings, station_at, ucmctl
 from tests.service_manager import Manager, manager
+from tests.unit.store.old_journals import restore, schema
+from ucm_provision.core import policy
 from ucm_provision.host import config
 from ucm_provision.host.systemd import ServiceManager
 from ucm_provision.service import Service
@@ -171,6 +174,19 @@ async def test_a_disk_that_fills_up_in_the_middle(station: Station, notified: Ma
                 ballast.unlink()
                 await notified.until("STATUS=1 verified")
                 assert module.executed("commit") == 1
+
+
+async def test_a_disk_without_room_for_the_copy_of_an_older_journal(station: Station, notified: Manager) -> None:
+    with small_disk(station.folder / "state") as ballast:
+        journal = ballast.with_name("journal.sqlite3")
+        ballast.unlink()
+        restore(journal, "schema-1.sql")
+        ballast.write_bytes(b"x" * (shutil.disk_usage(ballast.parent).free - policy.JOURNAL_ROOM - 8192))
+        async with service(station, notified) as process:
+            said = await words(process)
+        assert process.returncode == 78
+        assert "no room for a copy before its schema changes" in said
+        assert schema(journal) == 1
 
 
 async def test_without_progress_there_are_no_signs_of_life(station: Station, notified: Manager) -> None:
