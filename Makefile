@@ -3,6 +3,7 @@
 #   make demo        a whole site in one process: API, broker, simulated modules and the daemon
 #   make test        the tests
 #   make test-image  builds the container image and runs it
+#   make test-vm     the package in a machine that boots, with modules plugged in over emulated USB
 #   make lint        ruff, mypy, import contracts
 #   make coverage    the tests, and which lines and branches they reach
 #   make bench       speed and memory, as ratios
@@ -12,7 +13,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-image coverage lint bench proto lock clean system-packages
+.PHONY: help demo test test-image test-vm coverage lint bench proto lock clean system-packages vm-packages
 
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
@@ -41,6 +42,16 @@ test-image: .venv/.dev
 	@tools/system-packages podman runc mmdebstrap
 	$(BIN)/python -m pytest tests/image --timeout 600 $(TEST_ARGS)
 
+test-vm: .venv/.dev .vm/root.img deb
+	$(BIN)/python -m pytest tests/vm $(TEST_ARGS)
+
+# The guest's packages are not looked at again: remove .vm to have newer ones.
+.vm/root.img: $(shell find tests/vm/image -type f) | vm-packages
+	tests/vm/image/build.sh .vm
+
+vm-packages:
+	@tools/system-packages qemu-system-x86 mmdebstrap e2fsprogs busybox-static cpio kmod socat
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,7 +79,7 @@ system-packages:
 	@tools/system-packages systemd umockdev python3-gi gir1.2-umockdev-1.0 mosquitto curl iproute2 avahi-daemon dbus python3-dbusmock
 
 clean:
-	rm -rf .venv .demo .image .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	rm -rf .venv .vm .demo .image .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 	find daemon hardware tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The dev lock is a superset of the demo's with the same versions, so either may come first.
