@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.vm.machine.guest import Guest
@@ -36,10 +38,12 @@ site_pop_file = "label.txt"
 ssid = "{SSID}"
 passphrase_file = "plant-wifi.passphrase"
 """
-# QEMU's own adapter is none that UCM kits have: this site adds it, as the head of the product's rules shows.
-_SITE_RULE = (
-    'SUBSYSTEM=="tty", ENV{ID_VENDOR_ID}=="0403", ENV{ID_MODEL_ID}=="6001", ENV{ID_UCM}="1", GROUP="ucm-provision"\n'
-)
+# QEMU's own adapter is none that UCM kits have: this site adds some, as the head of the product's rules shows.
+_SITE_RULE = """\
+SUBSYSTEM=="tty", ENV{ID_VENDOR_ID}=="0403", ENV{ID_MODEL_ID}=="6001", ENV{ID_SERIAL_SHORT}=="UCM*", \
+  ENV{ID_UCM}="1", GROUP="ucm-provision"
+"""
+_DROP_IN = f"/run/systemd/system/{SERVICE}.d/test.conf"
 
 
 class Box:
@@ -50,8 +54,9 @@ class Box:
         self.plant = plant
 
     async def install(self, package: str) -> str:
-        """Installs or upgrades from the shared folder, without a network; returns what apt says."""
-        command = f"DEBIAN_FRONTEND=noninteractive apt-get install --yes /mnt/share/{package} 2>&1"
+        """Installs from the shared folder, without a network, over any other version; returns what apt says."""
+        apt = "DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades"
+        command = f"{apt} install /mnt/share/{package} 2>&1"
         return await self.guest.run(command, within=_INSTALL_WITHIN)
 
     async def configure(self) -> None:
@@ -95,10 +100,30 @@ class Box:
     async def until_verified(self, hardware_id: str, *, within: float = 90.0) -> dict[str, Any]:
         return await self.until_module(hardware_id, within=within, milestone="VERIFIED", present=True)
 
+    @asynccontextmanager
+    async def drop_in(self, text: str) -> AsyncIterator[None]:
+        """The service, started anew with a drop-in, and in the end without it."""
+        await self.guest.write(_DROP_IN, f"[Service]\n{text}\n")
+        await self.guest.run("systemctl daemon-reload")
+        try:
+            await self.restart()
+            yield
+        finally:
+            await self.guest.run(f"rm {_DROP_IN} && systemctl daemon-reload")
+            await self.restart()
+
     async def show(self, prop: str) -> str:
         """A property of the service, as systemd tells it."""
         return (await self.guest.run(f"systemctl show --property {prop} --value {SERVICE}")).strip()
 
-    async def said(self, since: str = "-1h") -> str:
-        """What the service wrote into the journal."""
-        return await self.guest.run(f"journalctl --unit {SERVICE} --since '{since}' --output cat --no-pager")
+    async def until_shown(self, prop: str, wanted: str, *, within: float = 60.0) -> str:
+        """Waits until a property of the service has the pattern."""
+        return await self.guest.until(f"systemctl show --property {prop} --value {SERVICE}", wanted, within=within)
+
+    async def now(self) -> str:
+        """The journal's present end, for :meth:`said`."""
+        return (await self.guest.run("journalctl --quiet --lines 1 --show-cursor | sed -n 's/^-- cursor: //p'")).strip()
+
+    async def said(self, since: str) -> str:
+        """What the service and systemd wrote about it into the journal."""
+        return await self.guest.run(f"journalctl --quiet --unit {SERVICE} --after-cursor '{since}' --output cat")

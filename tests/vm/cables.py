@@ -66,12 +66,16 @@ class Cable(ABC):
 
 
 class FtdiCable(Cable):
-    """QEMU's usb-serial in a port of the guest's USB controller, 1 to 8."""
+    """QEMU's usb-serial in a port of the guest's USB controller, 1 to 8.
 
-    def __init__(self, guest: Guest, module: SerialModule, port: int = 1) -> None:
+    The site's udev rule takes adapters for a UCM's whose ``serial`` begins with "UCM".
+    """
+
+    def __init__(self, guest: Guest, module: SerialModule, port: int = 1, serial: str = "") -> None:
         super().__init__(guest, module)
         self.port = port
         self._name = f"serial{next(_numbers)}"
+        self._serial = serial or f"UCM-{self._name}"
         self._uart: Uart | None = None
         self._reading: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -85,7 +89,7 @@ class FtdiCable(Cable):
         reader, self._writer = await asyncio.open_unix_connection(path)
         self._uart = Uart(self.module.link, self._writer.write)
         self._reading = asyncio.create_task(self._read(reader, self._uart))
-        options = {"bus": "usb.0", "port": str(self.port), "chardev": self._name, "serial": self._name}
+        options = {"bus": "usb.0", "port": str(self.port), "chardev": self._name, "serial": self._serial}
         await qmp.execute("device_add", driver="usb-serial", id=self._name, **options)
 
     async def _unplug(self) -> None:

@@ -18,7 +18,15 @@ _IMAGE = Path(__file__).parents[2] / ".vm"
 _MEASURED: dict[str, str] = {}
 
 # By what they do to the machine: first what must find it untouched, last what takes the package away.
-_ORDER = ("test_first_plug", "test_adapters")
+_ORDER = (
+    "test_first_plug",
+    "test_adapters",
+    "test_sandbox",
+    "test_interruptions",
+    "test_bad_input",
+    "test_reboot",
+    "test_restarts",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

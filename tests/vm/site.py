@@ -41,7 +41,7 @@ class Plant:
         """A new module as it comes from the factory, without power."""
         number = next(_numbers)
         return SerialModule(
-            Identity(f"{number:04X}5CBA5375484E829105E959663C8B", POP),
+            Identity(f"C8795CBA5375484E829105E95966{number:04X}", POP),
             state_file=self._folder / f"module{number}.flash",
             link=self._folder / f"ttyUCM{number}",
             networks={SSID: PASSPHRASE},

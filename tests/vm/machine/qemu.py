@@ -48,6 +48,7 @@ def command(image: Path, sockets: Sockets, *, ports: Sequence[int], share: Path)
         share: A folder that the guest may mount read-only, tag "share".
     """
     return [
+        *("setpriv", "--pdeathsig", "KILL"),  # it outlives nobody who has started it
         "qemu-system-x86_64",
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-M", "q35,usb=off,vmport=off", "-m", "768", "-smp", "2", "-cpu", _CPU),
