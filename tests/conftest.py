@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-# The booted machine: make test-vm, with a configuration of its own.
-collect_ignore = ["vm"]
-
 _UNIT_TIER = "unit"
 # The serial transport opens and closes ports on a small pool that lives as long as the process.
 _PROCESS_WIDE = "serial_"
