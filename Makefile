@@ -3,6 +3,7 @@
 #   make demo        a whole site in one process: API, broker, simulated modules and the daemon
 #   make test        the tests
 #   make test-image  builds the container image and runs it
+#   make test-vm     the package in a machine that boots, with modules plugged in over emulated USB
 #   make lint        ruff, mypy, import contracts
 #   make coverage    the tests, and which lines and branches they reach
 #   make bench       speed and memory, as ratios
@@ -15,7 +16,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-image coverage lint bench deb lint-deb screenshots proto lock clean system-packages
+.PHONY: help demo test test-image test-vm coverage lint bench deb lint-deb screenshots proto lock clean system-packages \
+  vm-packages
 
 BIN := .venv/bin
 # What the demo is told, e.g. make demo DEMO_ARGS=--json
@@ -43,6 +45,16 @@ test: .venv/.dev .venv/oracle/requirements.txt .venv/enapter/requirements.txt
 test-image: .venv/.dev
 	@tools/system-packages podman runc mmdebstrap
 	$(BIN)/python -m pytest tests/image --timeout 600 $(TEST_ARGS)
+
+test-vm: .venv/.dev .vm/root.img deb
+	$(BIN)/python -m pytest tests/vm $(TEST_ARGS)
+
+# The guest's packages are not looked at again: remove .vm to have newer ones.
+.vm/root.img: $(shell find tests/vm/image -type f) | vm-packages
+	tests/vm/image/build.sh .vm
+
+vm-packages:
+	@tools/system-packages qemu-system-x86 mmdebstrap e2fsprogs busybox-static cpio kmod socat
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -84,7 +96,7 @@ system-packages:
 	  avahi-daemon dbus python3-dbusmock chromium fonts-dejavu-core
 
 clean:
-	rm -rf .venv .demo .image .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	rm -rf .venv .vm .demo .image .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 	find daemon hardware tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The dev lock is a superset of the demo's with the same versions, so either may come first.

@@ -19,7 +19,8 @@ from ucm_provision.service import serve_until_stopped
 
 DEFAULT_CONFIG = Path("/etc/ucm-provision/ucm-provision.toml")
 
-_File = click.Path(path_type=Path, dir_okay=False)
+# Whether it can be read is for the configuration to say, with its own exit status.
+_File = click.Path(path_type=Path, readable=False)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

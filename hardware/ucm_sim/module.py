@@ -98,6 +98,10 @@ class Module:
         self._board.reset()
         await self.until(lambda module: module.boots > boots and module.answers, timeout=30)
 
+    def pull_reset_pin(self) -> None:
+        """Restart it as the reset circuit on its board does, whatever it is doing."""
+        self._board.pull_reset_pin()
+
     async def until(self, condition: Callable[[Self], bool], timeout: float) -> None:  # noqa: ASYNC109 - reads as a sentence in tests
         """Wait until a condition of this module holds; raises TimeoutError after real seconds.
 

@@ -42,6 +42,12 @@ def test_what_is_installed_is_right(path: Path) -> None:
     assert sorted(each.name for each in path.parent.iterdir()) == ["credentials", path.name]
 
 
+def test_a_folder_is_no_configuration(path: Path) -> None:
+    status, said = check(path.parent)
+    assert (status, said.startswith("CONFIG_INVALID: ")) == (78, True)
+    assert f"{path.parent}: Is a directory" in said
+
+
 def test_everything_that_is_wrong_is_said_at_once(path: Path) -> None:
     (path.parent / "credentials/api-token").unlink()
     (path.parent / "wifi").write_text(SECRET + "\N{SNOWMAN}")

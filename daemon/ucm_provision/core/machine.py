@@ -432,7 +432,7 @@ def _after_setback(session: Session) -> Action:
 
 
 def _over(hold: Hold, now: float) -> bool:
-    return hold.waits is Waits.RETRY_AT and hold.until is not None and hold.until <= now
+    return hold.waits is Waits.RETRY_AT and hold.until is not None and policy.is_over(hold.until, now)
 
 
 def clamp(session: Session, now: float) -> Session:

@@ -91,7 +91,7 @@ def failed(order: Order, error: UcmError, at: float) -> Order:
 
 
 def due(order: Order, now: float) -> bool:
-    return order.open and (order.until is None or order.until <= now)
+    return order.open and (order.until is None or policy.is_over(order.until, now))
 
 
 def clamp(order: Order, now: float) -> Order:

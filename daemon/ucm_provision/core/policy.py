@@ -245,6 +245,15 @@ BACKOFF_FIRST = 5.0
 BACKOFF_LAST = 600.0
 
 
+def is_over(until: float, now: float) -> bool:
+    """Whether a wait has ended, both in seconds since the epoch.
+
+    None is longer than BACKOFF_LAST. One that has more left began before the clock was put back, and would last for as
+    long as that.
+    """
+    return until <= now or until > now + BACKOFF_LAST
+
+
 def lan_backoff(losses: int) -> float:
     """The most to wait, in seconds, after the ``losses``-th lost session in a row (1, 2, …); jitter is the caller's."""
     return float(min(LAN_LOST_FIRST * 2.0 ** (min(max(losses, 1), 16) - 1), LAN_LOST_LAST))

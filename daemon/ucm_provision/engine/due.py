@@ -16,6 +16,7 @@ class DueSessions:
         self._ready: dict[Carrier, dict[str, None]] = {carrier: {} for carrier in Carrier}
         self._timers: list[tuple[float, str]] = []
         self._time_of: dict[str, float] = {}
+        self._looked_at = 0.0
 
     def now(self, session: Session) -> None:
         self._ready[session.endpoint.carrier][session.id] = None
@@ -40,8 +41,9 @@ class DueSessions:
         return session_id
 
     def over(self, now: float) -> Iterator[str]:
-        """Takes those whose time has come."""
-        while self._timers and self._timers[0][0] <= now:
+        """Takes those whose time has come, or all when the clock was put back: their times mean nothing then."""
+        was_put_back, self._looked_at = now < self._looked_at, now
+        while self._timers and (was_put_back or self._timers[0][0] <= now):
             moment, session_id = heapq.heappop(self._timers)
             if self._time_of.get(session_id) == moment:
                 del self._time_of[session_id]

@@ -34,6 +34,9 @@ class Pause:
     error: UcmError
     until: float
 
+    def is_over(self, now: float) -> bool:
+        return policy.is_over(self.until, now)
+
 
 class ApiGate:
     """A :class:`~ucm_provision.core.ports.ProvisioningApi` that remembers whether the site's token is any good.
@@ -71,7 +74,7 @@ class ApiGate:
     async def site_id(self) -> str:
         """Remembered for a minute: a thousand modules that come at once belong to one site."""
         known, until = self._site
-        if known and self._clock.now() < until:
+        if known and not policy.is_over(until, self._clock.now()):
             return known
         found = await self._through(self._api.site_id)
         self._site = (found, self._clock.now() + policy.SITE_ID_REMEMBERED)
@@ -112,7 +115,7 @@ class ApiGate:
     def _note_outage(self, error: UcmError) -> None:
         """Calls that were under way together are one failure."""
         now = self._clock.now()
-        if self.outage and now < self.outage.until:
+        if self.outage and not self.outage.is_over(now):
             return
         doubled = policy.OUTAGE_PROBE_FIRST * 2.0 ** min(self._outages_in_a_row, 16)
         self._outages_in_a_row += 1
@@ -166,6 +169,6 @@ class PatientApi:
         """The gate, once it is our turn, unless the API is away by then and not yet due to be tried again."""
         async with self._turns:
             outage, now = self._gate.outage, self._clock.now()
-            if outage and now < outage.until:
+            if outage and not outage.is_over(now):
                 raise UcmError(outage.error.code, outage.error.detail, retry_after=outage.until - now)
             yield self._gate

@@ -147,7 +147,7 @@ class Orders:
 
     def _start_due(self, group: asyncio.TaskGroup) -> None:
         now = self._clock.now()
-        if self._gate.pause and now < self._gate.pause.until:
+        if self._gate.pause and not self._gate.pause.is_over(now):
             return
         for order in self._book.orders():
             if len(self._running) >= policy.ORDERS_AT_ONCE:

@@ -207,7 +207,7 @@ class Supervisor:
 
     def _never_left(self, session: Session) -> bool:
         hold = session.hold
-        return hold is not None and hold.until is not None and self._clock.now() >= hold.until
+        return hold is not None and hold.until is not None and policy.is_over(hold.until, self._clock.now())
 
     # ---- an API that is away ---------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Supervisor:
         if known and outage is None:
             for session in self._waiting_for_api():
                 await self._record.add(session.id, HoldCleared("the provisioning API answers again"))
-        elif outage and self._clock.now() >= outage.until and not self._is_probing():
+        elif outage and outage.is_over(self._clock.now()) and not self._is_probing():
             for session in self._waiting_for_api()[:1]:
                 self._probe = session.id
                 await self._record.add(session.id, HoldCleared("the provisioning API is asked again"))
@@ -241,8 +241,9 @@ class Supervisor:
         self._due.forget(session.id)
         if session.milestone.ended:
             return
-        if session.hold and session.hold.until is not None and session.hold.until > self._clock.now():
-            self._due.at(session.hold.until, session.id)
+        until = session.hold.until if session.hold else None
+        if until is not None and not policy.is_over(until, self._clock.now()):
+            self._due.at(until, session.id)
         if self._is_due(session):
             self._due.now(session)
 
@@ -265,7 +266,7 @@ class Supervisor:
         """How many more sessions may run. After a pause a single one tries whether its cause is mended."""
         pause = self._gate.pause
         if pause is not None:
-            return int(self._clock.now() >= pause.until) - len(self._running)
+            return int(pause.is_over(self._clock.now())) - len(self._running)
         most = policy.CABLE_SESSIONS_AT_ONCE if carrier is Carrier.SERIAL else policy.LAN_SESSIONS_AT_ONCE
         return most - sum(running is carrier for running in self._running.values())
 

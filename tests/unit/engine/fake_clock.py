@@ -43,9 +43,10 @@ class FakeClock:
         return self._now - START - self._jumped
 
     def jump(self, seconds: float) -> None:
-        """Somebody sets the wall clock; the monotonic one knows nothing of it."""
+        """Somebody sets the wall clock; the monotonic one knows nothing of it, and nobody sleeps longer for it."""
         self._now += seconds
         self._jumped += seconds
+        self._sleepers = [(at + seconds, order, wake) for at, order, wake in self._sleepers]
 
     def synchronized(self) -> bool:
         return True

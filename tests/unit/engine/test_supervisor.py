@@ -159,6 +159,41 @@ async def test_a_retry_is_neither_early_nor_forgotten() -> None:
         assert held(plant.at(port(0)), Code.LINK_SILENT, Waits.OPERATOR)
 
 
+YEARS = 30 * 365 * 86400.0
+
+
+async def test_a_clock_that_is_put_back_by_years_keeps_nobody_waiting_for_years() -> None:
+    async with Plant().running() as plant:
+        await plant.plug(port(0), None)
+        await until(lambda: held(plant.at(port(0)), Code.LINK_SILENT, Waits.RETRY_AT))
+        plant.clock.jump(-YEARS)
+        await plant.clock.advance(policy.BACKOFF_FIRST)
+        assert len(plant.cables.dialled) == 2
+
+
+async def test_a_clock_that_is_put_back_by_moments_hurries_nobody() -> None:
+    async with Plant().running() as plant:
+        await plant.plug(port(0), None)
+        await until(lambda: held(plant.at(port(0)), Code.LINK_SILENT, Waits.RETRY_AT))
+        plant.clock.jump(-1.0)
+        await plant.clock.advance(policy.BACKOFF_FIRST)
+        assert len(plant.cables.dialled) == 1
+        await plant.clock.advance(1.0)
+        assert len(plant.cables.dialled) == 2
+
+
+async def test_a_pause_does_not_outlast_a_clock_that_is_put_back_by_years() -> None:
+    async with Plant().running() as plant:
+        module = plant.module(1)
+        plant.api.fault = UcmError(Code.API_UNAUTHORIZED)
+        await plant.plug(port(0), module)
+        await until(lambda: plant.supervisor.pause is not None)
+        plant.clock.jump(-YEARS)
+        plant.api.fault = None
+        await plant.clock.advance(policy.PAUSE_ALL_SECONDS)
+        assert verified(plant, module)
+
+
 async def test_a_module_that_another_box_has_reserved_is_waited_for_as_long_as_told() -> None:
     async with Plant().running() as plant:
         module = plant.module(1)
