@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,15 @@ def built(name: str) -> Path:
     return packages[-1]
 
 
-async def bumped(package: Path, version: str, folder: Path) -> Path:
-    """The same package as a later version, in ``folder``."""
+async def bumped(package: Path, version: str, folder: Path, *, appended: Mapping[str, str] | None = None) -> Path:
+    """The same package as a later version, in ``folder``; with some text at the end of some of its files."""
     tree, later = folder / "tree", folder / f"{package.name.partition('_')[0]}_{version}.deb"
     await _run("dpkg-deb", "--raw-extract", package, tree)
     control = tree / "DEBIAN" / "control"
     control.write_text(re.sub("(?m)^Version: .*", f"Version: {version}", control.read_text()))
+    for path, text in (appended or {}).items():
+        with (tree / path.lstrip("/")).open("a") as file:
+            file.write(text)
     await _run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, later)
     return later
 
