@@ -26,6 +26,7 @@ _ORDER = (
     "test_bad_input",
     "test_reboot",
     "test_restarts",
+    "test_package",
 )
 
 
