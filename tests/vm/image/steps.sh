@@ -77,7 +77,7 @@ make_initrd() {
 # With a file system journal: the guest's power is cut in the tests.
 make_root_image() {
   megabytes=$(($(du -sm "$root" | cut -f1) + 500))
-  rm -f "$out/root.img"
-  truncate -s "${megabytes}M" "$out/root.img"
-  mke2fs -q -t ext4 -E lazy_itable_init=1 -L root -d "$root" "$out/root.img"
+  truncate -s "${megabytes}M" "$work/root.img"
+  mke2fs -q -t ext4 -E lazy_itable_init=1 -L root -d "$root" "$work/root.img"
+  mv "$work/root.img" "$out/root.img" # the last file, and all at once: it tells make that all is there
 }
