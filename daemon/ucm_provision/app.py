@@ -15,6 +15,7 @@ from ucm_provision.cloud.gateway import GatewayApi, find_gateway
 from ucm_provision.control.api import ControlApi
 from ucm_provision.control.campaigns import CampaignRoutes
 from ucm_provision.control.choice import ChoiceRoutes
+from ucm_provision.control.decommission import DecommissionRoutes
 from ucm_provision.control.inspection import InspectionRoutes
 from ucm_provision.control.listening import serving, serving_at
 from ucm_provision.control.manifest import ManifestRoutes
@@ -75,6 +76,7 @@ class Daemon:
             ChoiceRoutes(self._api_choice, self._accept_gateway),
             WifiRoutes(kept.profiles),
             CampaignRoutes(engine.campaigns, engine.selection, engine.record),
+            DecommissionRoutes(engine.decommission, engine.record),
             InspectionRoutes(engine.inspection, engine.operator, kept.profiles, engine.record),
         )
 

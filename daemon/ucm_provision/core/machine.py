@@ -25,6 +25,7 @@ from ucm_provision.core.events import (
     DeviceAdded,
     Event,
     Failed,
+    Forgotten,
     HoldCleared,
     Identified,
     Identity,
@@ -35,6 +36,7 @@ from ucm_provision.core.events import (
     PushIntent,
     Reach,
     ReprovisionAsked,
+    ResetIntended,
     Seen,
     SetBack,
     SlaveAdded,
@@ -132,6 +134,7 @@ class Session:
         appears_later: It is configured on a bench, and is verified when somebody sees it at its place.
         trouble: What the last look at the verified module found wrong, if anything.
         restored_at: When its lost configuration was last to be restored, in seconds since the epoch.
+        forgotten: An operator has decommissioned the module. Met again, it is a new one.
     """
 
     id: str
@@ -169,6 +172,7 @@ class Session:
     appears_later: bool = False
     trouble: Inspected | None = None
     restored_at: float | None = None
+    forgotten: bool = False
 
     @property
     def hardware_id(self) -> str | None:
@@ -233,6 +237,12 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into)
         case Cancelled():
             return replace(session, milestone=Milestone.CANCELLED, hold=None)
+        case Inspected(code):
+            return replace(session, trouble=event if code else None)
+        case ResetIntended(by):
+            return replace(session, hold=Hold(Waits.OPERATOR, Code.WIPE_UNFINISHED, f"{by} asked", None))
+        case Forgotten():
+            return replace(session, milestone=Milestone.CANCELLED, hold=None, forgotten=True)
         case _:
             return replace(_advance(session, event), hold=None)
 
@@ -259,7 +269,7 @@ def _advance(session: Session, event: Event) -> Session:
 
 
 def _afterwards(session: Session, event: Event) -> Session:
-    """What follows when a push did not do, and when a verified module is looked at again."""
+    """What follows when a push did not do, or when nobody waits for its end."""
     match event:
         case SetBack():
             return replace(_not_pushed(session), setback=event)
@@ -267,8 +277,6 @@ def _afterwards(session: Session, event: Event) -> Session:
             return replace(session, compensating=True)
         case LeftToAppear():
             return replace(session, appears_later=True)
-        case Inspected(code):
-            return replace(session, trouble=event if code else None)
         case _:
             return _in_the_api(session, event)
 

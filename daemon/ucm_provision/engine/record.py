@@ -37,6 +37,7 @@ class Record:
         self._states: dict[str, str] = {}
         self._stirred: dict[str, None] = {}
         self._touched: dict[str, None] = {}
+        self._dismissed: set[str] = set()
         self.present: dict[str, Endpoint] = {}
         self.candidates = Candidates()
 
@@ -59,7 +60,18 @@ class Record:
         if self.present.pop(endpoint.key, None):
             self._announced.pop(endpoint.key, None)
             self._states.pop(endpoint.key, None)
+            self._dismissed.discard(endpoint.key)
             self._stir(endpoint)
+
+    def dismiss(self, session: Session) -> None:
+        """Where the session's module is now, it is no news until it has gone and come back."""
+        known = {session.endpoint.key, *session.formerly, lan_key(session.hardware_id or session.announced_id)}
+        for key in known & self.present.keys():
+            self._dismissed.add(key)
+            self.withdraw(key)
+
+    def is_dismissed(self, key: str) -> bool:
+        return key in self._dismissed
 
     def announced_at(self, key: str) -> str:
         """Who the module at an endpoint says it is on the LAN; nothing on a cable."""
@@ -207,7 +219,8 @@ class Record:
         for session in self._index.all():
             if session.hardware_id or not session.milestone.ended:
                 latest[session.hardware_id or session.id] = session
-        return [*(session for session in latest.values() if not session.absorbed_into), *self.candidates.all()]
+        shown = (session for session in latest.values() if not session.absorbed_into and not session.forgotten)
+        return [*shown, *self.candidates.all()]
 
     def view(self, session: Session) -> ModuleView:
         return module_view(session, where=self.where(session), activity=self._activities.get(session.id))
