@@ -27,10 +27,14 @@ class DaemonError(Exception):
 
 
 class ControlClient:
-    """Asks one daemon. Every call raises UcmError(daemon_unreachable) or DaemonError."""
+    """Asks one daemon. Every call raises UcmError(daemon_unreachable) or DaemonError.
 
-    def __init__(self, path: str | None) -> None:
+    ``deadline``: how many seconds an answer may take; the stream of events says something more often than that.
+    """
+
+    def __init__(self, path: str | None, deadline: float | None = None) -> None:
         self._path = path or os.environ.get("UCM_CONTROL_SOCKET") or DEFAULT_SOCKET
+        self._deadline = deadline
 
     def get(self, *parts: str, **query: str) -> Any:
         """The decoded answer of ``GET /v1/<parts>``, in the shapes of ``ucm_provision.wire``."""
@@ -66,7 +70,7 @@ class ControlClient:
 
     @contextmanager
     def _connected(self) -> Iterator[http.client.HTTPConnection]:
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._deadline or _DEADLINE)
         try:
             yield connection
         except (OSError, http.client.HTTPException) as error:
@@ -81,13 +85,13 @@ def _target(parts: Sequence[str], query: Mapping[str, str]) -> str:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_DEADLINE)
+    def __init__(self, path: str, deadline: float) -> None:
+        super().__init__("localhost", timeout=deadline)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_DEADLINE)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 

@@ -233,18 +233,24 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return replace(session, approved=True, hold=None)
         case ReprovisionAsked():
             return _anew(session, event, at)
-        case Absorbed(into):
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into)
-        case Cancelled():
-            return replace(session, milestone=Milestone.CANCELLED, hold=None)
         case Inspected(code):
             return replace(session, trouble=event if code else None)
         case ResetIntended(by):
             return replace(session, hold=Hold(Waits.OPERATOR, Code.WIPE_UNFINISHED, f"{by} asked", None))
-        case Forgotten():
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, forgotten=True)
         case _:
-            return replace(_advance(session, event), hold=None)
+            return replace(_ended(session, event) or _advance(session, event), hold=None)
+
+
+def _ended(session: Session, event: Event) -> Session | None:
+    """What is left of the session, if that is its end."""
+    match event:
+        case Absorbed(into):
+            return replace(session, milestone=Milestone.CANCELLED, absorbed_into=into)
+        case Cancelled():
+            return replace(session, milestone=Milestone.CANCELLED)
+        case Forgotten():
+            return replace(session, milestone=Milestone.CANCELLED, forgotten=True)
+    return None
 
 
 def _advance(session: Session, event: Event) -> Session:

@@ -25,6 +25,7 @@ from ucm_provision.core.events import (
     DeviceAdded,
     Event,
     Failed,
+    Forgotten,
     HoldCleared,
     Identified,
     Identity,
@@ -34,6 +35,7 @@ from ucm_provision.core.events import (
     PushIntended,
     PushIntent,
     ReprovisionAsked,
+    ResetIntended,
     Seen,
     SetBack,
     SlaveAdded,
@@ -106,6 +108,9 @@ SENTENCES: dict[Event, str] = {
     ReprovisionAsked(ENDPOINT, IDENTITY, "an operator"): "Provisioned anew, as an operator asked.",
     Absorbed("0a1b"): "It is the module of session 0a1b, which goes on here.",
     Cancelled("unplugged"): "Ended: unplugged.",
+    ResetIntended("fitter"): "Wiped, as fitter asked: what it holds is erased.",
+    Forgotten("fitter"): "Forgotten, as fitter asked; what it holds was not touched.",
+    Forgotten("fitter", wiped=True): "Forgotten, as fitter asked.",
 }
 
 
