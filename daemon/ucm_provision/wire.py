@@ -10,6 +10,9 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 
 API_VERSION = 1
 
+# How far a module has come. What it waits for, or what is being done to it, is told beside that.
+MILESTONES = ("SEEN", "IDENTIFIED", "PROVISIONED", "PUSHED", "VERIFIED", "REJECTED", "CANCELLED")
+
 Step = Literal["identify", "provision", "check", "push", "verify"]
 
 
@@ -168,6 +171,24 @@ class NameRequest(TypedDict):
     """``name``: what the module's device is to be called, 1 to 128 characters on one line."""
 
     name: str
+
+
+class ForgetRequest(TypedDict, total=False):
+    """``wipe``: the module forgets everything, too. ``force``: even if another box has configured it."""
+
+    wipe: bool
+    force: bool
+
+
+class ForgetAnswer(TypedDict):
+    """The module as it was last. Its device, if it has one, stays in the provisioning API.
+
+    ``listed``: the manifest still expects it, so that it is provisioned again when it is met again.
+    """
+
+    module: ModuleView
+    wiped: bool
+    listed: bool
 
 
 class OrderView(TypedDict):

@@ -25,6 +25,7 @@ from ucm_provision.core.events import (
     DeviceAdded,
     Event,
     Failed,
+    Forgotten,
     HoldCleared,
     Identified,
     Identity,
@@ -36,6 +37,7 @@ from ucm_provision.core.events import (
     PushIntent,
     Reach,
     ReprovisionAsked,
+    ResetIntended,
     Seen,
     SetBack,
     SlaveAdded,
@@ -136,6 +138,7 @@ class Session:
         appears_later: It is configured on a bench, and is verified when somebody sees it at its place.
         trouble: What the last look at the verified module found wrong, if anything.
         restored_at: When its lost configuration was last to be restored, in seconds since the epoch.
+        forgotten: An operator has decommissioned the module. Met again, it is a new one.
     """
 
     id: str
@@ -176,6 +179,7 @@ class Session:
     appears_later: bool = False
     trouble: Inspected | None = None
     restored_at: float | None = None
+    forgotten: bool = False
 
     @property
     def hardware_id(self) -> str | None:
@@ -243,12 +247,24 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return _named(session, name)
         case ReprovisionAsked():
             return _anew(session, event, at)
-        case Absorbed(into):
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into, left_alone_by="")
-        case Cancelled(by=by):
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, left_alone_by=by)
+        case Inspected(code):
+            return replace(session, trouble=event if code else None)
+        case ResetIntended(by):
+            return replace(session, hold=Hold(Waits.OPERATOR, Code.WIPE_UNFINISHED, f"{by} asked", None))
         case _:
-            return replace(_advance(session, event), hold=None)
+            return replace(_ended(session, event) or _advance(session, event), hold=None)
+
+
+def _ended(session: Session, event: Event) -> Session | None:
+    """What is left of the session, if that is its end."""
+    match event:
+        case Absorbed(into):
+            return replace(session, milestone=Milestone.CANCELLED, absorbed_into=into, left_alone_by="")
+        case Cancelled(by=by):
+            return replace(session, milestone=Milestone.CANCELLED, left_alone_by=by)
+        case Forgotten():
+            return replace(session, milestone=Milestone.CANCELLED, forgotten=True)
+    return None
 
 
 def _advance(session: Session, event: Event) -> Session:
@@ -273,7 +289,7 @@ def _advance(session: Session, event: Event) -> Session:
 
 
 def _afterwards(session: Session, event: Event) -> Session:
-    """What follows when a push did not do, and when a verified module is looked at again."""
+    """What follows when a push did not do, or when nobody waits for its end."""
     match event:
         case SetBack():
             return replace(_not_pushed(session), setback=event)
@@ -281,8 +297,6 @@ def _afterwards(session: Session, event: Event) -> Session:
             return replace(session, compensating=True)
         case LeftToAppear():
             return replace(session, appears_later=True)
-        case Inspected(code):
-            return replace(session, trouble=event if code else None)
         case _:
             return _in_the_api(session, event)
 
