@@ -39,6 +39,12 @@ export function placeOf(module) {
   return module.endpoint.slice(module.endpoint.lastIndexOf("/") + 1);
 }
 
+/** Where it is, or was. */
+export function whereText(module) {
+  if (module.present) return placeOf(module);
+  return module.carrier === "http" ? "not on the network now" : `${placeOf(module)}, unplugged`;
+}
+
 /** The ends of a hardware id, which is what people compare with a label. */
 export function shortId(id) {
   return id.length > 16 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id;
@@ -129,11 +135,8 @@ const SHORTER = {
 export function told(module) {
   const trouble = module.activity ? null : (module.hold ?? module.trouble);
   if (trouble) return { code: trouble.code, text: SHORTER[trouble.code] ?? plain(trouble.message), until: trouble.until ?? null };
-  if (isWeak(module)) {
-    const text = `Verified, but it hears its access point with ${dbm(module)} only. It may drop out.`;
-    return { code: "a-weak-signal", text, until: null };
-  }
-  return module.warnings.length ? { code: null, text: module.warnings.join(" "), until: null } : null;
+  if (!module.warnings.length) return null;
+  return { code: isWeak(module) ? "a-weak-signal" : null, text: module.warnings.join(" "), until: null };
 }
 
 /** A failure's sentence, without its name and without the place in the documentation: the page has a link for that. */

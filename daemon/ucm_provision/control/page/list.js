@@ -1,6 +1,6 @@
 // The modules, what needs attention first. A row is made once; afterwards only what has changed is touched.
 
-import { activityText, GROUPS, idOf, matches, nameOf, placeOf, shortId, standing, told, wantsProof, waitsForApproval } from "./describe.js";
+import { activityText, GROUPS, idOf, matches, nameOf, shortId, standing, told, wantsProof, waitsForApproval } from "./describe.js";
 import { button, el, icon, setAttribute, setText, show } from "./dom.js";
 import { Countdown, Pill, Place, Signal, Track } from "./parts.js";
 
@@ -49,7 +49,7 @@ class Row {
     setText(this.id, id ? shortId(id) : "not known yet");
     setAttribute(this.id, "title", id);
     setText(this.model, module.model ?? "");
-    this.place.update(module, placeOf(module));
+    this.place.update(module);
     this.track.update(module);
     setText(this.doing, activityText(module));
     this.signal.update(module);

@@ -1,6 +1,6 @@
 // Small pictures that rows and the module's sheet share. Each is made once and then brought up to date.
 
-import { bars, dbm, hasSignal, isWeak, standing, STEPS, track, trackText } from "./describe.js";
+import { bars, dbm, hasSignal, isWeak, standing, STEPS, track, trackText, whereText } from "./describe.js";
 import { el, icon, setAttribute, setIcon, setText, show } from "./dom.js";
 
 const TONE_ICONS = { bad: "alert", work: "gear", wait: "clock", warn: "warning", ok: "check" };
@@ -69,10 +69,9 @@ export class Place {
     this.node = el("span", { class: "place" }, this.symbol, this.text);
   }
 
-  update(module, place) {
+  update(module) {
     setIcon(this.symbol, module.carrier === "http" ? "lan" : "usb");
-    setText(this.text, place);
-    setAttribute(this.node, "data-away", module.present ? null : "");
+    setText(this.text, whereText(module));
   }
 }
 

@@ -1,7 +1,7 @@
 // One module: what it is, how far it is, why it is believed, what may be done, and its history.
 
 import { get, modulePath, post } from "./ask.js";
-import { activityText, dbm, duration, hasSignal, keyOf, nameOf, placeOf, time, told, waitsForApproval, wantsProof } from "./describe.js";
+import { activityText, dbm, duration, hasSignal, keyOf, nameOf, time, told, waitsForApproval, wantsProof } from "./describe.js";
 import { openDialog } from "./dialogs.js";
 import { button, el, icon, setText, show } from "./dom.js";
 import { Countdown, Pill, Place, Signal, Track } from "./parts.js";
@@ -72,7 +72,7 @@ class Sheet {
     this.key = keyOf(module);
     setText(this.title, nameOf(module));
     this.pill.update(module);
-    this.place.update(module, module.present ? placeOf(module) : `${placeOf(module)}, not there now`);
+    this.place.update(module);
     this.track.update(module);
     setText(this.doing, activityText(module));
     this.signal.update(module);
@@ -162,7 +162,6 @@ function facts(module) {
     ["Managed by", module.managed_by],
     ["Adopted", module.adopted ? "It was configured already, and was left as it is." : null],
     ["Tried", module.attempt ? `${module.attempt} ${module.attempt === 1 ? "failure" : "failures in a row"}` : null],
-    ["Warnings", module.warnings.join(" ")],
     ["Seen first", time(module.seen_at)],
     ...module.attached.map((slave) => [`LINK slave`, [slave.name, slave.model, slave.hardware_id].join(", ")]),
   ];
