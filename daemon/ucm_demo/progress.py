@@ -39,7 +39,17 @@ def describe(view: ModuleView) -> str:
 
 
 def label(view: ModuleView) -> str:
-    return view["name"] or view["hardware_id"] or view["endpoint"].rpartition("/")[2]
+    hardware_id = view["hardware_id"] or view["announced_id"]
+    return view["name"] or (f"Module {hardware_id[-6:]}" if hardware_id else view["endpoint"].rpartition("/")[2])
+
+
+def _briefly(view: ModuleView) -> str:
+    """The same as :func:`describe` where there is room for a line; the sentence comes with the summary."""
+    hold = view["hold"] if view["activity"] is None else None
+    if hold is None:
+        return describe(view)
+    waits = {"retry_at": "tries again", "device_gone": "unplugged", "operator": "needs you"}[hold["waits"]]
+    return f"{waits}: {hold['code'].upper()}"
 
 
 class LiveTable:
@@ -52,7 +62,7 @@ class LiveTable:
         table = Table(Column("Module", no_wrap=True), Column(" ▸ ".join(STEPS), no_wrap=True), Column("Now", ratio=1))
         table.expand = True
         for view in modules.values():
-            table.add_row(label(view), _track(view), describe(view))
+            table.add_row(label(view), _track(view), _briefly(view))
         self._live.update(table)
 
     def __enter__(self) -> Self:
