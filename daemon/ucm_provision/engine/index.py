@@ -45,7 +45,7 @@ class SessionIndex:
 
     def _forget(self, hardware_id: str) -> None:
         """What remains are sessions that are over: nothing here leads from the module to them."""
-        for known in (self._of, self._origin_of, *self._tasked.values()):
+        for known in (self._of, self._origin_of, self._named, self._known_as, *self._tasked.values()):
             known.pop(hardware_id, None)
 
     def _keep_open(self, session: Session, before: Session | None) -> None:

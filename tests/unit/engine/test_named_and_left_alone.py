@@ -222,3 +222,23 @@ async def test_where_nothing_is_to_be_done_nothing_can_be_cancelled() -> None:
         with pytest.raises(UcmError, match="NOTHING_TO_CANCEL"):
             await plant.operator.cancel(candidate["session"], "anna")
     assert not [event for _, event in plant.journal.events if isinstance(event, Cancelled)]
+
+
+# ---- and forgotten ---------------------------------------------------------------------------------
+
+
+async def test_with_the_module_its_name_and_its_being_left_alone_are_forgotten() -> None:
+    async with Plant().running() as plant:
+        module = await failing(plant, Code.API_REJECTED)
+        session = plant.session(module).id
+        await plant.operator.name(session, "Boiler", "anna")
+        await plant.operator.cancel(session, "anna")
+        with plant.feed.listen() as changes:
+            await plant.decommission.forget(plant.session(module), "anna")
+            told = await changes.next()
+        assert (told["milestone"], told["left_alone_by"], plant.record.views()) == ("CANCELLED", None, [])
+        plant.api.fault = None
+        await plant.unplug(port(1))
+        await plant.plug(port(1, plug=1), module)
+        await plant.clock.advance(10.0)
+        assert view_of(plant)["name"] == f"ENP-RL6 {module.hardware_id[-6:]}"
