@@ -16,6 +16,7 @@ from ucm_provision.control.api import ControlApi
 from ucm_provision.control.campaigns import CampaignRoutes
 from ucm_provision.control.choice import ChoiceRoutes
 from ucm_provision.control.events import News
+from ucm_provision.control.decommission import DecommissionRoutes
 from ucm_provision.control.inspection import InspectionRoutes
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
@@ -87,6 +88,7 @@ class Daemon:
             OrderRoutes(engine.orders, engine.book, engine.record, engine.gate.device, site.plan.protocol),
             ManifestRoutes(kept.expected, engine.manifest_imported),
             ChoiceRoutes(self._api_choice, self._accept_gateway),
+            DecommissionRoutes(engine.decommission, engine.record),
         )
         beside = {"status": self.status, "campaign": campaigns.latest}
         self._news = News(engine.feed, engine.record.views, beside)

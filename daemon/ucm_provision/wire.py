@@ -170,6 +170,24 @@ class NameRequest(TypedDict):
     name: str
 
 
+class ForgetRequest(TypedDict, total=False):
+    """``wipe``: the module forgets everything, too. ``force``: even if another box has configured it."""
+
+    wipe: bool
+    force: bool
+
+
+class ForgetAnswer(TypedDict):
+    """The module as it was last. Its device, if it has one, stays in the provisioning API.
+
+    ``listed``: the manifest still expects it, so that it is provisioned again when it is met again.
+    """
+
+    module: ModuleView
+    wiped: bool
+    listed: bool
+
+
 class OrderView(TypedDict):
     """Something that an operator, or the manifest, asked of the provisioning API beside the modules on cables.
 

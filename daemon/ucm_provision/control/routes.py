@@ -14,6 +14,7 @@ from ucm_provision.wire import (
     CampaignList,
     CampaignPlan,
     ErrorAnswer,
+    ForgetAnswer,
     InspectionAnswer,
     ManifestAnswer,
     ManifestText,
@@ -44,6 +45,7 @@ Body = (
     | CampaignList
     | CampaignPlan
     | InspectionAnswer
+    | ForgetAnswer
     | ScanAnswer
     | ManifestText
     | ManifestAnswer

@@ -137,6 +137,11 @@ def resumed(campaign: Campaign, members: Sequence[Member], at: float) -> Campaig
     return replace(campaign, state=CampaignState.RUNNING, forgiven=failures, reason="", updated_at=at)
 
 
+def without(campaign: Campaign, hardware_id: str) -> Campaign:
+    """The campaign without a member that is no more."""
+    return replace(campaign, members=tuple(member for member in campaign.members if member != hardware_id))
+
+
 def to_start(campaign: Campaign, members: Sequence[Member], reachable: Collection[str]) -> list[str]:
     """Who begins now: canaries alone, then so many at a time that a wave is under way."""
     if campaign.state is not CampaignState.RUNNING:

@@ -110,6 +110,8 @@ class Code(StrEnum):
     MODULE_AT_WORK = "module_at_work"
     MODULE_NOT_IDENTIFIED = "module_not_identified"
     NOTHING_TO_CANCEL = "nothing_to_cancel"
+    MODULE_NOT_OURS = "module_not_ours"
+    WIPE_UNFINISHED = "wipe_unfinished"
     CAMPAIGN_UNKNOWN = "campaign_unknown"
     CAMPAIGN_OPEN = "campaign_open"
     CAMPAIGN_ENDED = "campaign_ended"
@@ -517,6 +519,14 @@ FAILURES: dict[Code, Failure] = {
         409,
         Exit.FAILED,
         "Nothing is to be done with this module that could be cancelled.",
+    ),
+    Code.MODULE_NOT_OURS: _operator(
+        "Another box has configured the module, so it was not wiped, and nothing was forgotten. Ask whoever runs that "
+        "box; ucmctl forget --wipe --force wipes it all the same."
+    ),
+    Code.WIPE_UNFINISHED: _operator(
+        "The module was to be wiped, and nobody knows whether that was done. Nothing else is done to it meanwhile. "
+        "Repeat ucmctl forget --wipe, or keep it with ucmctl reprovision."
     ),
     Code.CAMPAIGN_UNKNOWN: Failure(
         Disposition.REJECT,

@@ -265,6 +265,21 @@ class Cancelled:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ResetIntended:
+    """An operator has the module wiped. Journalled before it is told: what became of that may never be known."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The module is decommissioned: nobody here knows it any more. ``wiped``: it holds nothing any more either."""
+
+    by: str
+    wiped: bool = False
+
+
 Event = (
     Seen
     | Moved
@@ -292,6 +307,8 @@ Event = (
     | ReprovisionAsked
     | Absorbed
     | Cancelled
+    | ResetIntended
+    | Forgotten
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {
@@ -323,5 +340,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         ReprovisionAsked,
         Absorbed,
         Cancelled,
+        ResetIntended,
+        Forgotten,
     )
 }

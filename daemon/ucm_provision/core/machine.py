@@ -25,6 +25,7 @@ from ucm_provision.core.events import (
     DeviceAdded,
     Event,
     Failed,
+    Forgotten,
     HoldCleared,
     Identified,
     Identity,
@@ -36,6 +37,7 @@ from ucm_provision.core.events import (
     PushIntent,
     Reach,
     ReprovisionAsked,
+    ResetIntended,
     Seen,
     SetBack,
     SlaveAdded,
@@ -136,6 +138,7 @@ class Session:
         appears_later: It is configured on a bench, and is verified when somebody sees it at its place.
         trouble: What the last look at the verified module found wrong, if anything.
         restored_at: When its lost configuration was last to be restored, in seconds since the epoch.
+        forgotten: An operator has decommissioned the module. Met again, it is a new one.
     """
 
     id: str
@@ -176,6 +179,7 @@ class Session:
     appears_later: bool = False
     trouble: Inspected | None = None
     restored_at: float | None = None
+    forgotten: bool = False
 
     @property
     def hardware_id(self) -> str | None:
@@ -247,6 +251,12 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into, left_alone_by="")
         case Cancelled(by=by):
             return replace(session, milestone=Milestone.CANCELLED, hold=None, left_alone_by=by)
+        case Inspected(code):
+            return replace(session, trouble=event if code else None)
+        case ResetIntended(by):
+            return replace(session, hold=Hold(Waits.OPERATOR, Code.WIPE_UNFINISHED, f"{by} asked", None))
+        case Forgotten():
+            return replace(session, milestone=Milestone.CANCELLED, hold=None, left_alone_by="", forgotten=True)
         case _:
             return replace(_advance(session, event), hold=None)
 
@@ -273,7 +283,7 @@ def _advance(session: Session, event: Event) -> Session:
 
 
 def _afterwards(session: Session, event: Event) -> Session:
-    """What follows when a push did not do, and when a verified module is looked at again."""
+    """What follows when a push did not do, or when nobody waits for its end."""
     match event:
         case SetBack():
             return replace(_not_pushed(session), setback=event)
@@ -281,8 +291,6 @@ def _afterwards(session: Session, event: Event) -> Session:
             return replace(session, compensating=True)
         case LeftToAppear():
             return replace(session, appears_later=True)
-        case Inspected(code):
-            return replace(session, trouble=event if code else None)
         case _:
             return _in_the_api(session, event)
 

@@ -81,6 +81,12 @@ class DeviceLink(Protocol):
 
     async def abort(self, transaction: bytes) -> None: ...
 
+    async def reset(self) -> None:
+        """The module forgets every configuration and its Wi-Fi. Needs the reservation, which ends with it. Idempotent.
+
+        Identity, proof of possession and the generation counter stay. It happens a moment after the answer.
+        """
+
     async def state(self) -> LinkState: ...
 
     async def identify(self, seconds: int) -> None:

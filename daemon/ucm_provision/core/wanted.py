@@ -45,7 +45,7 @@ class Wishes:
 
 def wanted(session: Session, wishes: Wishes) -> Cause | None:
     """Why the module of a session should get another configuration; None: it is as it should be, or not ours."""
-    if session.milestone is not Milestone.VERIFIED or not _is_ours(session, wishes.box_id):
+    if session.milestone is not Milestone.VERIFIED or session.hold or not _is_ours(session, wishes.box_id):
         return None
     if session.trouble and session.trouble.code is Code.CONFIGURATION_LOST:
         return Cause.LOST

@@ -23,6 +23,7 @@ from ucm_provision.core.campaign import (
     resumed,
     task_for,
     to_start,
+    without,
 )
 from ucm_provision.core.errors import Code, UcmError
 from ucm_provision.core.events import ReprovisionAsked, Task
@@ -119,6 +120,12 @@ class Campaigns:
         """Ends it. Members under way finish by themselves; the others stay as they are."""
         campaign = self._open(campaign_id)
         return await self._keep(ended(campaign, CampaignState.ABORTED, self.members(campaign), self._clock.now()))
+
+    async def forget(self, hardware_id: str) -> None:
+        """The module is no longer of the campaign that is open; those that have ended tell what was."""
+        campaign = self.open()
+        if campaign and hardware_id in campaign.members:
+            await self._keep(replace(without(campaign, hardware_id), updated_at=self._clock.now()))
 
     def get(self, campaign_id: str) -> Campaign:
         """A campaign by its number; empty: the latest one. Raises UcmError(campaign_unknown)."""

@@ -11,6 +11,7 @@ from ucm_provision.engine.appearing import Appearing
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.blueprints import Blueprints
 from ucm_provision.engine.campaigns import Campaigns
+from ucm_provision.engine.decommission import Decommission
 from ucm_provision.engine.feed import Feed
 from ucm_provision.engine.follow import Follower
 from ucm_provision.engine.gate import ApiGate, PatientApi
@@ -72,6 +73,9 @@ class Engine:
         self.supervisor = Supervisor(self.record, runner, self.gate, plan, clock)
         self.operator = Operator(self.record, self.supervisor, self._proofs, self.gate)
         self._join_campaigns(told, journal, follows=follows)
+        self.decommission = Decommission(
+            self.record, self.supervisor, self._proofs, self.campaigns, plan=plan, clock=clock
+        )
         self._join_upkeep(schedule)
         self._join_orders(told, journal)
 

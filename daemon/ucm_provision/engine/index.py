@@ -30,7 +30,9 @@ class SessionIndex:
         self._keep_open(session, before)
         for key in (session.endpoint.key, *session.formerly):
             self._at[key] = session.absorbed_into or session.id
-        if session.hardware_id and not session.absorbed_into:
+        if session.forgotten:
+            self._forget(session.hardware_id or "")
+        elif session.hardware_id and not session.absorbed_into:
             self._of[session.hardware_id] = session.id
             if session.task:
                 self._tasked.setdefault(session.task.campaign, {})[session.hardware_id] = session.id
@@ -40,6 +42,11 @@ class SessionIndex:
                 self._named[session.hardware_id] = session.named
             if session.origin:
                 self._origin_of[session.hardware_id] = session.origin
+
+    def _forget(self, hardware_id: str) -> None:
+        """What remains are sessions that are over: nothing here leads from the module to them."""
+        for known in (self._of, self._origin_of, self._named, self._known_as, *self._tasked.values()):
+            known.pop(hardware_id, None)
 
     def _keep_open(self, session: Session, before: Session | None) -> None:
         self._open.pop(session.id, None)

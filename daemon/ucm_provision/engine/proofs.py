@@ -32,6 +32,11 @@ class Proofs:
         if outdated := [of for of in hardware_ids if of in self._store.proofs]:
             await self._store.change_proofs(dict.fromkeys(outdated))
 
+    async def forget(self, session: Session) -> None:
+        """Drops what was typed for the session's module."""
+        if typed := [of for of in (session.id, session.hardware_id or "") if of in self._store.proofs]:
+            await self._store.change_proofs(dict.fromkeys(typed))
+
     def lookup(self, session: Session) -> PopLookup:
         def pop_for(announced_id: str | None) -> ProofOfPossession | None:
             if announced_id:

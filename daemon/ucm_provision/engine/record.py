@@ -39,6 +39,7 @@ class Record:
         self._states: dict[str, str] = {}
         self._stirred: dict[str, None] = {}
         self._touched: dict[str, None] = {}
+        self._dismissed: set[str] = set()
         self.present: dict[str, Endpoint] = {}
         self.candidates = Candidates()
         self.failures: Counter[str] = Counter()
@@ -62,7 +63,18 @@ class Record:
         if self.present.pop(endpoint.key, None):
             self._announced.pop(endpoint.key, None)
             self._states.pop(endpoint.key, None)
+            self._dismissed.discard(endpoint.key)
             self._stir(endpoint)
+
+    def dismiss(self, session: Session) -> None:
+        """Where the session's module is now, it is no news until it has gone and come back."""
+        known = {session.endpoint.key, *session.formerly, lan_key(session.hardware_id or session.announced_id)}
+        for key in known & self.present.keys():
+            self._dismissed.add(key)
+            self.withdraw(key)
+
+    def is_dismissed(self, key: str) -> bool:
+        return key in self._dismissed
 
     def announced_at(self, key: str) -> str:
         """Who the module at an endpoint says it is on the LAN; nothing on a cable."""
@@ -231,7 +243,7 @@ class Record:
         for session in self._index.all():
             if session.hardware_id or session.left_alone_by or not session.milestone.ended:
                 latest[session.hardware_id or session.id] = session
-        return [session for session in latest.values() if not session.absorbed_into]
+        return [session for session in latest.values() if not session.absorbed_into and not session.forgotten]
 
     def view(self, session: Session) -> ModuleView:
         activity, known_as = self._activities.get(session.id), self._index.known_as(session.hardware_id or "")

@@ -94,6 +94,8 @@ class Selection:
         waits = hold is not None and hold.waits is Waits.OPERATOR and session.device_id != ""
         if session.managed_by not in ("", self._plan.box_id):
             return f'managed by "{session.managed_by}"'
+        if hold and hold.code is Code.WIPE_UNFINISHED:
+            return "was to be wiped"
         if session.arguments and session.arguments.kind not in WITH_CONFIG:
             return "has no configuration of its own"
         if session.milestone is not Milestone.VERIFIED and not waits:

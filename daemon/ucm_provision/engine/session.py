@@ -135,7 +135,7 @@ class SessionRunner:
             await attempt.reserved.release()
         if attempt.session.milestone is Milestone.VERIFIED:
             log.info("module verified", UCM_SESSION=session.id, UCM_HWID=attempt.hardware_id)
-        self._forget(session.id)
+        self.drop(session.id)
 
     def _check_identity(self, session: Session, info: ModuleInfo) -> None:
         announced = session.announced_id if session.endpoint.carrier is Carrier.HTTP else ""
@@ -205,7 +205,7 @@ class SessionRunner:
         retry_after = error.retry_after if error.code is not Code.LINK_LOST else self._patience(session_id)
         session = await self._record.add(session_id, Failed(error.code, error.detail, retry_after))
         if error.code not in _RESUMABLE or session.milestone.ended:
-            self._forget(session_id)
+            self.drop(session_id)
         log.warning(
             str(error),
             UCM_SESSION=session_id,
@@ -230,6 +230,6 @@ class SessionRunner:
         if announced and session.identity is None and session.announced_id != announced:
             await self._record.add(session_id, Announced(announced))
 
-    def _forget(self, session_id: str) -> None:
+    def drop(self, session_id: str) -> None:
         """Drops the credentials that the session held in memory."""
         self._works.pop(session_id, None)

@@ -80,6 +80,13 @@ class Supervisor:
         finally:
             self.nudge()
 
+    def dismiss(self, session: Session) -> None:
+        """Nothing more is done about a session that has ended, and what was held in memory for it is dropped."""
+        self._met_as.pop(session.id, None)
+        self._runner.drop(session.id)
+        self._record.dismiss(session)
+        self.nudge()
+
     async def run(self) -> None:
         """Until cancelled; the sessions are cancelled with it, each at a durable point."""
         async with asyncio.TaskGroup() as group:
@@ -132,7 +139,7 @@ class Supervisor:
 
     async def _look_at(self, key: str) -> None:
         endpoint = self._record.present.get(key)
-        if endpoint is None:
+        if endpoint is None or self._record.is_dismissed(key):
             self._record.withdraw(key)
         elif endpoint.carrier is Carrier.HTTP:
             await self._look_at_lan(endpoint)
@@ -287,7 +294,10 @@ class Supervisor:
 
 
 def _is_known(session: Session | None) -> bool:
-    return session is not None and (session.milestone is not Milestone.CANCELLED or session.left_alone_by != "")
+    """Whether there is nothing to begin. What was forgotten or left alone is begun with when it is plugged in anew."""
+    if session is None:
+        return False
+    return session.milestone is not Milestone.CANCELLED or session.forgotten or session.left_alone_by != ""
 
 
 def _waits_for_api(session: Session) -> bool:

@@ -104,7 +104,7 @@ class Upkeep:
     # ---- looking ---------------------------------------------------------------------------------
 
     def _is_due_for_a_look(self, session: Session) -> bool:
-        if session.milestone is not Milestone.VERIFIED or self._supervisor.works_on(session):
+        if session.milestone is not Milestone.VERIFIED or session.hold or self._supervisor.works_on(session):
             return False
         last = self._looked.get(session.hardware_id or "", session.updated_at)
         since = self._clock.now() - last

@@ -19,6 +19,7 @@ from ucm_provision.core.events import (
     DeviceAdded,
     Event,
     Failed,
+    Forgotten,
     HoldCleared,
     Identified,
     Inspected,
@@ -27,6 +28,7 @@ from ucm_provision.core.events import (
     Named,
     PushIntended,
     ReprovisionAsked,
+    ResetIntended,
     Seen,
     SetBack,
     SlaveAdded,
@@ -171,6 +173,10 @@ def _describe_order(event: Event) -> str:
             return f"Provisioned anew for {', '.join(task.networks)}, as campaign {task.campaign} of {by} wants."
         case Cancelled(why):
             return f"Ended: {why}."
+        case ResetIntended(by):
+            return f"Wiped, as {by} asked: what it holds is erased."
+        case Forgotten(by, wiped):
+            return f"Forgotten, as {by} asked{'' if wiped else '; what it holds was not touched'}."
         case _:
             return _describe_progress(event)
 

@@ -115,6 +115,10 @@ class SecureLink:
         reply = await self._configure(pb.ConfigRequest(abort=pb.Abort(transaction=transaction)))
         decode.check_reply(reply, "abort")
 
+    async def reset(self) -> None:
+        reply = await self._configure(pb.ConfigRequest(reset=pb.Reset(version=_MESSAGES_VERSION)))
+        decode.check_reply(reply, "reset")
+
     async def state(self) -> LinkState:
         answer = await self._call("ucm-link", pb.LinkRequest(version=_MESSAGES_VERSION), self._timing.call)
         return decode.link_state(answer)

@@ -52,6 +52,7 @@ from ucm_provision.core.ports import PopLookup
 from ucm_provision.core.secret import Secret
 from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.campaigns import Campaigns
+from ucm_provision.engine.decommission import Decommission
 from ucm_provision.engine.feed import Feed
 from ucm_provision.engine.gate import ApiGate, PatientApi
 from ucm_provision.engine.operator import Operator
@@ -155,6 +156,7 @@ class Module:
         self.commits = 0
         self.confirmed = 0  # the generation that a host has confirmed
         self.kept = 0
+        self.refuses_reset: UcmError | None = None
         self.writers = 0
         self.most_writers = 0
 
@@ -181,6 +183,10 @@ class Module:
         digest = hashlib.sha256(payload).digest()
         self.active = ConfigState(self.issued, digest, device_id, networks, BOX, transaction)
         return self.issued
+
+    def reset(self) -> None:
+        self.active, self.reservation, self.networks, self.last_trial = None, None, (), None
+        self.credentials_live = False
 
     def info(self) -> ModuleInfo:
         return ModuleInfo(
@@ -280,6 +286,13 @@ class Link:
 
     async def abort(self, transaction: bytes) -> None:
         await self._turn()
+
+    async def reset(self) -> None:
+        await self._turn()
+        assert self._module.reservation is not None, "only whoever has the module may reset it"
+        if self._module.refuses_reset:
+            raise self._module.refuses_reset
+        self._module.reset()
 
     async def state(self) -> LinkState:
         await self._turn()
@@ -480,6 +493,9 @@ class Plant:
             clock=self.clock,
         )
         self.operator = Operator(self.record, self.supervisor, self.proofs, self.gate)
+        self.decommission = Decommission(
+            self.record, self.supervisor, self.proofs, self.campaigns, plan=plan, clock=self.clock
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Plant]:

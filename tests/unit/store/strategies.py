@@ -18,6 +18,7 @@ from ucm_provision.core.events import (
     DeviceAdded,
     Event,
     Failed,
+    Forgotten,
     HoldCleared,
     Identified,
     Identity,
@@ -29,6 +30,7 @@ from ucm_provision.core.events import (
     PushIntent,
     Reach,
     ReprovisionAsked,
+    ResetIntended,
     Seen,
     SetBack,
     SlaveAdded,
@@ -144,6 +146,8 @@ EVENTS_BY_KIND: dict[str, st.SearchStrategy[Event]] = {
     "Absorbed": st.builds(Absorbed, WORDS),
     "Named": st.builds(Named, WORDS, WORDS),
     "Cancelled": st.builds(Cancelled, WORDS, WORDS),
+    "ResetIntended": st.builds(ResetIntended, WORDS),
+    "Forgotten": st.builds(Forgotten, WORDS, st.booleans()),
 }
 LATER_EVENTS = st.one_of(*(events for kind, events in EVENTS_BY_KIND.items() if kind != "Seen"))
 
@@ -185,6 +189,7 @@ SESSIONS = st.builds(
     appears_later=st.booleans(),
     trouble=st.none() | INSPECTIONS,
     restored_at=st.none() | TIMES,
+    forgotten=st.booleans(),
     announced_id=WORDS,
     slaves=st.lists(SLAVES, max_size=2).map(tuple),
 )
