@@ -10,6 +10,9 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 
 API_VERSION = 1
 
+# How far a module has come. What it waits for, or what is being done to it, is told beside that.
+MILESTONES = ("SEEN", "IDENTIFIED", "PROVISIONED", "PUSHED", "VERIFIED", "REJECTED", "CANCELLED")
+
 Step = Literal["identify", "provision", "check", "push", "verify"]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import click
 
 from ucm_provision.cli.client import ControlClient
+from ucm_provision.cli.screen import screen
 from ucm_provision.cli.text import campaign_text, plan_text, progress_text
 from ucm_provision.core.errors import Exit
 from ucm_provision.wire import CampaignView
@@ -19,6 +20,12 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's
 _campaign = click.argument("campaign", default="latest")
 # How often progress is asked for, in seconds.
 _EVERY = 1.0
+_GOES_ON = (
+    "The campaign goes on without this command. ucmctl wifi campaigns shows how far it is, ucmctl wifi pause stops it, "
+    "ucmctl wifi abort ends it."
+)
+# As a shell says of a command that Ctrl-C ended.
+_INTERRUPTED = 130
 # Seen so often in a row: the daemon has had its time to begin the next ones.
 _IDLE_ENOUGH = 3
 
@@ -117,17 +124,48 @@ COMMANDS = (change, campaigns, pause, resume, abort)
 
 def _follow(client: ControlClient, campaign: CampaignView, *, as_json: bool) -> None:
     """Shows the progress until nobody is under way. Ctrl-C ends only the showing."""
-    shown, idle = "", 0
+    picture = None if as_json else screen()
+    try:
+        with picture.campaign() if picture else _Lines(silent=as_json) as shown:
+            for now in _progress(client, campaign):
+                shown.show(now)
+                campaign = now
+    except KeyboardInterrupt:
+        click.echo(_GOES_ON, err=True)
+        sys.exit(_INTERRUPTED)
+    _print(campaign, campaign_text, as_json=as_json)
+    sys.exit(Exit.OPERATOR if campaign["counts"].get("failed") or campaign["state"] == "paused" else 0)
+
+
+def _progress(client: ControlClient, campaign: CampaignView) -> Iterator[CampaignView]:
+    """The campaign again and again, the last time when nobody is under way any more."""
+    idle = 0
+    yield campaign
     while campaign["state"] == "running" and idle < _IDLE_ENOUGH:
-        text = progress_text(campaign)
-        if text != shown and not as_json:
-            click.echo(text, err=True)
-        shown = text
         time.sleep(_EVERY)
         campaign = client.get("campaigns", campaign["id"])["campaign"]
         idle = idle + 1 if campaign["idle"] else 0
-    _print(campaign, campaign_text, as_json=as_json)
-    sys.exit(Exit.OPERATOR if campaign["counts"].get("failed") or campaign["state"] == "paused" else 0)
+        yield campaign
+
+
+class _Lines:
+    """A line for each change, where there is no terminal."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._shown = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def show(self, campaign: CampaignView) -> None:
+        text = progress_text(campaign)
+        if text != self._shown and not self._silent:
+            click.echo(text, err=True)
+        self._shown = text
 
 
 def _print(answer: Any, text: Callable[[Any], str], *, as_json: bool) -> None:

@@ -58,24 +58,32 @@ def check(client: ControlClient, file: TextIO, *, as_json: bool) -> None:
 
 @manifest.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_json
 @click.pass_obj
-def export(client: ControlClient, file: Path) -> None:
+def export(client: ControlClient, file: Path, *, as_json: bool) -> None:
     """Writes the manifest that is in force to FILE, mode 0600: it holds the proofs of possession.
 
     Example: ucmctl manifest export site.csv
     """
     with PrivateFile(file) as private:
         private.keep(client.get("manifest")["csv"])
+    if as_json:
+        click.echo(json.dumps({"file": str(file)}))
 
 
 @manifest.command()
+@_json
 @click.pass_obj
-def template(client: ControlClient) -> None:
+def template(client: ControlClient, *, as_json: bool) -> None:
     """Prints a manifest of what is plugged in, to be filled in: modules, LINK slaves, and who waits to be let in.
 
     Example: ucmctl manifest template > site.csv
     """
-    click.echo(template_text(client.get("modules")["modules"]), nl=False)
+    modules = client.get("modules")["modules"]
+    if as_json:
+        click.echo(json.dumps({"lines": list(_rows(modules))}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(template_text(modules), nl=False)
 
 
 def _send(client: ControlClient, file: TextIO, *, dry_run: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ucm_provision.cli.client import ControlClient, DaemonError
+from ucm_provision.cli.meant import complete_module
 from ucm_provision.cli.text import orders_text
 from ucm_provision.core.errors import FAILURES, Code, Exit, UcmError
 from ucm_provision.wire import OrderAnswer, OrderView
@@ -33,8 +34,8 @@ def orders(client: ControlClient, cancel: str | None, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=complete_module)
+@click.argument("new", shell_complete=complete_module)
 @_json
 @click.pass_obj
 def replace(client: ControlClient, old: str, new: str, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ucm_provision.cli.client import ControlClient, DaemonError
+from ucm_provision.cli.meant import complete_module
 from ucm_provision.cli.orders import report
 from ucm_provision.cli.private_file import PrivateFile
 from ucm_provision.core.errors import Exit
@@ -115,7 +116,12 @@ def link_master(client: ControlClient, /, *, as_json: bool, **request: Any) -> N
 @provision.command("link-slave")
 @_hardware_id
 @_name
-@click.option("--master", required=True, help="Its master: a device id, or what a module here is called.")
+@click.option(
+    "--master",
+    required=True,
+    shell_complete=complete_module,
+    help="Its master: a device id, or what a module here is called.",
+)
 @_site
 @_json
 @click.pass_obj
@@ -142,7 +148,12 @@ def standalone(client: ControlClient, /, *, as_json: bool, **request: Any) -> No
 
 
 @provision.command("lua-device")
-@click.option("--runtime", required=True, help="The UCM it runs on: a device id, or what a module here is called.")
+@click.option(
+    "--runtime",
+    required=True,
+    shell_complete=complete_module,
+    help="The UCM it runs on: a device id, or what a module here is called.",
+)
 @click.option("--blueprint", "blueprint_id", required=True, help="The id of its blueprint.")
 @_name
 @_slug

@@ -5,21 +5,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from ucm_provision.wire import (
-    ApiChoice,
-    AttachedView,
-    CampaignPlan,
-    CampaignView,
-    ChosenView,
-    InspectionAnswer,
-    ModuleDetail,
-    ModuleView,
-    OrderView,
-    ScanAnswer,
-    StatusView,
-    WifiView,
-)
+if TYPE_CHECKING:
+    from ucm_provision.wire import (
+        ApiChoice,
+        AttachedView,
+        CampaignPlan,
+        CampaignView,
+        ChosenView,
+        InspectionAnswer,
+        ModuleDetail,
+        ModuleView,
+        OrderView,
+        ScanAnswer,
+        StatusView,
+        WifiView,
+    )
 
 _GATEWAY_HEADER = ("GATEWAY", "HOST", "PORT", "ADDRESSES")
 _HEARD_HEADER = ("SSID", "SIGNAL", "CHANNEL", "SECURITY", "ACCESS POINT", "")
@@ -30,6 +32,11 @@ _HEADER = ("NAME", "HARDWARE ID", "MODEL", "WHERE", "STATE")
 
 def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
     """The site at a glance."""
+    return "\n".join(f"{name:<8}  {value}" for name, value in status_facts(status, modules))
+
+
+def status_facts(status: StatusView, modules: Sequence[ModuleView]) -> list[tuple[str, str]]:
+    """What there is to say of the site, each with what it is about."""
     api = status["api"]
     rows = [
         ("daemon", f"{status['version']}, up {_duration(time.time() - status['started_at'])}, box {status['box_id']}"),
@@ -50,7 +57,7 @@ def status_text(status: StatusView, modules: Sequence[ModuleView]) -> str:
         rows.append(("orders", f"{status['orders']['open']} open: ucmctl orders"))
     if status["paused"]:
         rows.insert(1, ("PAUSED", status["paused"]["message"]))
-    return "\n".join(f"{name:<8}  {value}" for name, value in rows)
+    return rows
 
 
 def _counts(modules: Sequence[ModuleView]) -> str:
@@ -87,6 +94,11 @@ def state(module: ModuleView) -> str:
     if module["left_alone_by"]:
         return "left alone"
     return f"{module['milestone'].lower()}, but not well" if module["trouble"] else module["milestone"].lower()
+
+
+def label(module: ModuleView) -> str:
+    """What a person calls a module, as far as it is known."""
+    return module["name"] or module["hardware_id"] or module["announced_id"] or module["endpoint"]
 
 
 def orders_text(orders: Sequence[OrderView]) -> str:
@@ -226,8 +238,7 @@ def scan_text(answer: ScanAnswer) -> str:
 def inspection_text(answer: InspectionAnswer) -> str:
     """One line: the module, and whether it is well."""
     module = answer["module"]
-    name = module["name"] or module["hardware_id"] or module["endpoint"]
-    return f"{name}: {answer['message'] or 'well'}"
+    return f"{label(module)}: {answer['message'] or 'well'}"
 
 
 def _attached(slave: AttachedView) -> str:

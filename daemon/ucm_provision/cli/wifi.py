@@ -10,6 +10,7 @@ import click
 
 from ucm_provision.cli.campaigns import COMMANDS
 from ucm_provision.cli.client import ControlClient
+from ucm_provision.cli.meant import module_argument
 from ucm_provision.cli.text import scan_text, wifi_text
 from ucm_provision.wire import WifiRequest, WifiView
 
@@ -130,7 +131,7 @@ def _first_line(file: TextIO) -> str:
 
 
 @wifi.command()
-@click.argument("module")
+@module_argument
 @_json
 @click.pass_obj
 def scan(client: ControlClient, module: str, *, as_json: bool) -> None:

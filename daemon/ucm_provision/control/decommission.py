@@ -34,6 +34,4 @@ class DecommissionRoutes:
         module = find(self._record.views(), request.match_info["module"])
         session = self._record.session(module["session"])
         await self._decommission.forget(session, actor(request), Wipe(asked.force) if asked.wipe else None)
-        return json_answer(
-            ForgetAnswer(module=module, wiped=asked.wipe, listed=self._decommission.is_listed(session))
-        )
+        return json_answer(ForgetAnswer(module=module, wiped=asked.wipe, listed=self._decommission.is_listed(session)))

@@ -247,18 +247,24 @@ def _apply(session: Session, event: Event, at: float) -> Session:
             return _named(session, name)
         case ReprovisionAsked():
             return _anew(session, event, at)
-        case Absorbed(into):
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, absorbed_into=into, left_alone_by="")
-        case Cancelled(by=by):
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, left_alone_by=by)
         case Inspected(code):
             return replace(session, trouble=event if code else None)
         case ResetIntended(by):
             return replace(session, hold=Hold(Waits.OPERATOR, Code.WIPE_UNFINISHED, f"{by} asked", None))
-        case Forgotten():
-            return replace(session, milestone=Milestone.CANCELLED, hold=None, left_alone_by="", forgotten=True)
         case _:
-            return replace(_advance(session, event), hold=None)
+            return replace(_ended(session, event) or _advance(session, event), hold=None)
+
+
+def _ended(session: Session, event: Event) -> Session | None:
+    """What is left of the session, if that is its end."""
+    match event:
+        case Absorbed(into):
+            return replace(session, milestone=Milestone.CANCELLED, absorbed_into=into, left_alone_by="")
+        case Cancelled(by=by):
+            return replace(session, milestone=Milestone.CANCELLED, left_alone_by=by)
+        case Forgotten():
+            return replace(session, milestone=Milestone.CANCELLED, left_alone_by="", forgotten=True)
+    return None
 
 
 def _advance(session: Session, event: Event) -> Session:

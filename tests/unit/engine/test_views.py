@@ -25,6 +25,7 @@ from ucm_provision.core.events import (
     DeviceAdded,
     Event,
     Failed,
+    Forgotten,
     HoldCleared,
     Identified,
     Identity,
@@ -35,6 +36,7 @@ from ucm_provision.core.events import (
     PushIntended,
     PushIntent,
     ReprovisionAsked,
+    ResetIntended,
     Seen,
     SetBack,
     SlaveAdded,
@@ -108,6 +110,9 @@ SENTENCES: dict[Event, str] = {
     Absorbed("0a1b"): "It is the module of session 0a1b, which goes on here.",
     Named("Boiler room", "an operator"): 'an operator called it "Boiler room".',
     Cancelled("unplugged"): "Ended: unplugged.",
+    ResetIntended("fitter"): "Wiped, as fitter asked: what it holds is erased.",
+    Forgotten("fitter"): "Forgotten, as fitter asked; what it holds was not touched.",
+    Forgotten("fitter", wiped=True): "Forgotten, as fitter asked.",
 }
 
 
