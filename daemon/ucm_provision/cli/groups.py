@@ -13,14 +13,18 @@ _PREFIX_SHORTEST = 8
 
 
 class Group(Enum):
-    """The most urgent first. The value is the heading."""
+    """The most urgent first. The value is what is said of one module, and of several."""
 
-    NEEDS_YOU = "needs you"
-    APPROVAL = "waits for your approval"
-    AT_WORK = "at work"
-    WAITS = "waits, goes on by itself"
-    WELL = "verified"
-    OVER = "not provisioned"
+    NEEDS_YOU = "needs you", "need you"
+    APPROVAL = "waits for your approval", "wait for your approval"
+    AT_WORK = "at work", "at work"
+    WAITS = "waits, and goes on by itself", "wait, and go on by themselves"
+    WELL = "verified", "verified"
+    OVER = "ended without being verified", "ended without being verified"
+
+    def heading(self, count: int) -> str:
+        one, several = self.value
+        return f"{count} {one if count == 1 else several}"
 
 
 def group_of(module: ModuleView) -> Group:

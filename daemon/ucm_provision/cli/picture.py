@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ucm_provision.cli.groups import Group as Attention
 from ucm_provision.cli.groups import grouped
-from ucm_provision.cli.tables import ModuleTable, facts
+from ucm_provision.cli.tables import COLOURS, ModuleTable, facts
 from ucm_provision.cli.text import label, list_text, status_facts
 from ucm_provision.wire import CampaignView, InspectionAnswer, ModuleView, StatusView
 
@@ -31,9 +31,10 @@ class Picture:
         self.console = console or Console(highlight=False)
 
     def status(self, status: StatusView, modules: Sequence[ModuleView]) -> None:
-        rows = status_facts(status, modules)
-        rows += [("", f"{len(found)} {_verb(group, len(found))}: {_NEXT[group]}") for group, found in grouped(modules)
-                 if group in _NEXT]  # fmt: skip
+        """The site at a glance; of the modules, a line for each group."""
+        rows: list[tuple[str, str | Text]] = []
+        for name, value in status_facts(status, modules):
+            rows += _counted(modules) if name == "modules" and modules else [(name, value)]
         self.console.print(facts(rows))
 
     def modules(self, modules: Sequence[ModuleView], *, whole: bool) -> None:
@@ -70,8 +71,12 @@ class Picture:
         return CampaignBar(self.console)
 
 
-def _verb(group: Attention, count: int) -> str:
-    return group.value if count == 1 else group.value.replace("needs", "need").replace("waits", "wait")
+def _counted(modules: Sequence[ModuleView]) -> Iterator[tuple[str, Text]]:
+    """A line for each group, and what to do about those that a glance should not miss."""
+    for number, (group, found) in enumerate(grouped(modules)):
+        next_step = f": {_NEXT[group]}" if group in _NEXT else ""
+        counted = Text.assemble((group.heading(len(found)), COLOURS[group]), next_step)
+        yield "" if number else "modules", counted
 
 
 class CampaignBar:

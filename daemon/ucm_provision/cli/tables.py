@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
@@ -18,8 +19,9 @@ _STRANGERS_SHOWN = 3
 # Below this a row has two lines; from the next on there is room for the model, then for whole ids.
 _NARROW, _WIDE, _WIDEST = 60, 100, 120
 _NAME_LONGEST = 32
+_INDENT = 2
 
-_COLOURS = {
+COLOURS = {
     Group.NEEDS_YOU: "bold red",
     Group.APPROVAL: "yellow",
     Group.AT_WORK: "cyan",
@@ -57,15 +59,17 @@ class ModuleTable:
 
     def _lines(self, width: int) -> Iterator[RenderableType]:
         row = _Row(self._modules, self._ids, width)
-        for group, modules in grouped(self._modules):
-            yield _heading(group, len(modules))
+        for number, (group, modules) in enumerate(grouped(self._modules)):
+            if number and self._told:
+                yield Text()
+            yield Text(group.heading(len(modules)), COLOURS[group])
             if group is Group.APPROVAL and len(modules) > _STRANGERS_SHOWN and not self._whole:
-                yield from self._strangers()
+                yield from self._strangers() if self._told else ()
                 continue
             for module in modules:
                 yield from row.of(module, group)
                 if self._told and (sentence := _sentence(module, group)):
-                    yield Padding(Text(sentence, "default"), (0, 0, 0, 4))
+                    yield Padding(Text(sentence), (0, 0, 0, 4))
 
     def _strangers(self) -> Iterator[RenderableType]:
         for text in (
@@ -82,43 +86,51 @@ class _Row:
     def __init__(self, modules: Sequence[ModuleView], ids: dict[str, str], width: int) -> None:
         self._ids = ids
         self._width = width
-        self._name = min(max((len(m["name"] or "") for m in modules), default=1), _NAME_LONGEST, max(width // 3, 12))
-        self._id = 33 if width >= _WIDEST else max(map(len, ids.values()), default=0)
-        self._model = max((len(module["model"] or "") for module in modules), default=0)
+        self._name = _longest((m["name"] or "-" for m in modules), min(_NAME_LONGEST, width // 3))
+        self._id = _longest(map(self._identity, modules), width)
+        self._model = _longest((m["model"] or "-" for m in modules), width // 6)
+        self._where = _longest(map(_where, modules), width // 5)
 
     def of(self, module: ModuleView, group: Group) -> Iterator[RenderableType]:
         if self._width < _NARROW:
             yield from self._narrow(module, group)
             return
-        table = Table.grid(padding=(0, 2, 0, 0))
         cells = [(module["name"] or "-", self._name), (self._identity(module), self._id)]
         if self._width >= _WIDE:
             cells.append((module["model"] or "-", self._model))
+        cells.append((_where(module), self._where))
+        table = Table.grid(padding=(0, 2, 0, 0))
         for _, width in cells:
-            table.add_column(width=max(width, 1), no_wrap=True, overflow="ellipsis")
-        table.add_column(width=12 if self._width < _WIDE else 22, no_wrap=True, overflow="ellipsis")
-        table.add_column(no_wrap=True, overflow="ellipsis")
-        table.add_row(*(Text(text) for text, _ in cells), Text(_where(module)), Text(state(module), _COLOURS[group]))
-        yield Padding(table, (0, 0, 0, 2))
+            table.add_column(width=width, no_wrap=True, overflow="ellipsis")
+        # What is left, said to rich: it would take it from the other columns.
+        rest = self._width - _INDENT - sum(width + 2 for _, width in cells)
+        table.add_column(width=max(rest, 1), no_wrap=True, overflow="ellipsis")
+        table.add_row(*(Text(text) for text, _ in cells), _state(module, group))
+        yield Padding(table, (0, 0, 0, _INDENT))
 
     def _narrow(self, module: ModuleView, group: Group) -> Iterator[RenderableType]:
         """Name and state, and below them how to call it and where it is: a phone."""
-        name, words = Text(module["name"] or _where(module)), Text(state(module), _COLOURS[group])
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         table.add_column(no_wrap=True, justify="right")
-        table.add_row(name, words)
-        yield Padding(table, (0, 0, 0, 2))
-        places = [self._ids[module["session"]], _where(module) if module["name"] else ""]
-        yield Padding(Text("  ".join(filter(None, places)), "dim", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 4))
+        table.add_row(Text(module["name"] or _where(module)), _state(module, group))
+        yield Padding(table, (0, 0, 0, _INDENT))
+        if places := [*filter(None, (self._ids[module["session"]], _where(module) if module["name"] else ""))]:
+            yield Padding(Text("  ".join(places), "dim", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 4))
 
     def _identity(self, module: ModuleView) -> str:
-        whole = module["hardware_id"] or module["announced_id"] or "not known yet"
-        return whole if self._width >= _WIDEST else self._ids[module["session"]] or "?"
+        whole = module["hardware_id"] or module["announced_id"] or "-"
+        return whole if self._width >= _WIDEST else self._ids[module["session"]] or "-"
 
 
-def _heading(group: Group, count: int) -> Text:
-    return Text.assemble((f"{count} {group.value}", _COLOURS[group]), no_wrap=True)
+def _longest(texts: Iterable[str], most: int) -> int:
+    """How many cells the longest of them takes, within bounds."""
+    return min(max(map(cell_len, texts), default=1), most)
+
+
+def _state(module: ModuleView, group: Group) -> Text:
+    """In the fewest words: the heading says the rest."""
+    return Text(state(module).removeprefix("verified, but "), COLOURS[group])
 
 
 def _where(module: ModuleView) -> str:
@@ -134,12 +146,13 @@ def _sentence(module: ModuleView, group: Group) -> str:
     return told["message"] if told and group is not Group.APPROVAL else ""
 
 
-def facts(rows: Sequence[tuple[str, str]]) -> Table:
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Names and what is to be said of each, which may need several lines."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for name, value in rows:
         urgent = name == "PAUSED"
-        table.add_row(Text(name, "bold red") if urgent else Text(name), Text(value, "bold" if urgent else ""))
+        text = Text(value, "bold" if urgent else "") if isinstance(value, str) else value
+        table.add_row(Text(name, "bold red") if urgent else Text(name), text)
     return table
