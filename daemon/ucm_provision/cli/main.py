@@ -13,7 +13,7 @@ from ucm_provision.cli import many
 from ucm_provision.cli.client import ControlClient, DaemonError
 from ucm_provision.cli.lazy import LazyGroup
 from ucm_provision.cli.meant import module_argument, optional_module_argument
-from ucm_provision.cli.screen import screen
+from ucm_provision.cli.screen import help_width, screen
 from ucm_provision.cli.text import inspection_text, list_text, show_text, status_text
 from ucm_provision.core.errors import Code, Exit, UcmError
 from ucm_provision.wire import MILESTONES, ApproveRequest, NameRequest
@@ -37,7 +37,9 @@ _LAZY = {
 _json = click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as JSON.")
 
 
-@click.group(cls=LazyGroup, lazy=_LAZY, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, lazy=_LAZY, context_settings={"help_option_names": ["-h", "--help"], "terminal_width": help_width()}
+)
 @click.option("--socket", metavar="PATH", help="The daemon's control socket (default: $UCM_CONTROL_SOCKET).")
 @click.version_option(package_name="ucm-provisiond")
 @click.pass_context

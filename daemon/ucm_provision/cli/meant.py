@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -29,10 +30,10 @@ def complete_module(context: click.Context, _: click.Parameter, incomplete: str)
 
 
 def _matching(modules: list[ModuleView], incomplete: str) -> Iterator[CompletionItem]:
-    """Names and ports before hardware ids, which are offered where they are what is typed, or all there is."""
+    """Names and ports; hardware ids where one is what is typed. What bash would take for two words is not offered."""
     for module in modules:
         hardware_id = module["hardware_id"] or module["announced_id"] or ""
-        names = [name for name in (module["name"], module["slug"], _port(module)) if name]
+        names = [name for name in (module["name"], module["slug"], _port(module)) if name and quote(name) == name]
         found = [name for name in names if name.startswith(incomplete)]
         if not found and incomplete and hardware_id.startswith(incomplete.upper()):
             found = [hardware_id]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -80,37 +80,38 @@ def _counted(modules: Sequence[ModuleView]) -> Iterator[tuple[str, Text]]:
 
 
 class CampaignBar:
-    """How far a campaign is: a bar for the members, and a line above it for each that has failed."""
+    """How far a campaign is: a bar for the members, what they do below it, and above it a line for each failure."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"),
-            console=console,
-        )  # fmt: skip
-        self._task = self._progress.add_task("", total=None, told="")
+            TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), console=console
+        )
+        self._task = self._progress.add_task("", total=None)
+        self._live = Live(console=console, refresh_per_second=8)
         self._failed: set[str] = set()
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def show(self, campaign: CampaignView) -> None:
+        self._tell_failures(campaign)
+        counts = campaign["counts"]
+        self._progress.update(
+            self._task, description=stage_of(campaign), completed=counts.get("done", 0), total=sum(counts.values())
+        )
+        parts = (f"{counts[name]} {name}" for name in ("failed", "running", "away", "pending") if counts.get(name))
+        self._live.update(Group(self._progress, Text(", ".join(parts), "dim")))
+
+    def _tell_failures(self, campaign: CampaignView) -> None:
         for member in campaign["members"]:
             if member["state"] == "failed" and member["hardware_id"] not in self._failed:
                 self._failed.add(member["hardware_id"])
                 name = member["name"] or member["hardware_id"]
-                self._progress.console.print(Text.assemble((f"{name} failed", "bold red"), f": {member['message']}"))
-        counts = campaign["counts"]
-        self._progress.update(
-            self._task,
-            description=stage_of(campaign),
-            completed=counts.get("done", 0),
-            total=sum(counts.values()),
-            told=_told(counts),
-        )
+                self._live.console.print(Text.assemble((f"{name} failed", "bold red"), f": {member['message']}"))
 
 
 def stage_of(campaign: CampaignView) -> str:
@@ -121,8 +122,3 @@ def stage_of(campaign: CampaignView) -> str:
     if done < min(campaign["canary"], total):
         return "canary"
     return f"waves of {campaign['wave']}"
-
-
-def _told(counts: dict[str, int]) -> str:
-    parts: Iterable[str] = (f"{counts[name]} {name}" for name in ("failed", "running", "away") if counts.get(name))
-    return ", ".join(parts)
