@@ -46,9 +46,7 @@ async def completed(path: Path, *words: str) -> tuple[list[str], str]:
 
 
 @pytest.mark.parametrize("command", [["show"], ["wifi", "scan"], ["replace"], ["forget", "--wipe"]])
-async def test_names_slugs_and_ports_are_offered_but_nothing_with_a_space(
-    path: Path, known: KnownModules, command: list[str]
-) -> None:
+async def test_what_may_be_typed_without_quotes_is_offered(path: Path, known: KnownModules, command: list[str]) -> None:
     assert await completed(path, *command, "") == (["boiler-room", "Pump", "ttyUSB2"], "")
 
 

@@ -88,11 +88,13 @@ async def test_nobody_answers_to_that(path: Path, known: KnownModules, tools: Pa
     assert (outcome.status, outcome.out, outcome.err.partition(":")[0]) == (3, "", "MODULE_UNKNOWN")
 
 
-@pytest.mark.parametrize(("journald", "has_tool"), [("none", True), ("", False)])
+@pytest.mark.parametrize("missing", ["journald", "bin"])
 async def test_where_nobody_keeps_a_journal(
-    path: Path, known: KnownModules, tools: Path, tmp_path: Path, journald: str, has_tool: bool
+    path: Path, known: KnownModules, tools: Path, tmp_path: Path, missing: str
 ) -> None:
-    outcome = await logs(path, tmp_path / journald, tools if has_tool else tmp_path / "empty", "Boiler room")
+    (tmp_path / "journald").mkdir()
+    (tmp_path / missing).rename(tmp_path / "away")
+    outcome = await logs(path, tmp_path / "journald", tools, "Boiler room")
     assert (outcome.status, outcome.out) == (5, "")
     assert outcome.err.startswith("There is no journald on this machine.")
     assert FIRST in outcome.err
