@@ -15,8 +15,8 @@ from ucm_provision.cloud.gateway import GatewayApi, find_gateway
 from ucm_provision.control.api import ControlApi
 from ucm_provision.control.campaigns import CampaignRoutes
 from ucm_provision.control.choice import ChoiceRoutes
-from ucm_provision.control.events import News
 from ucm_provision.control.decommission import DecommissionRoutes
+from ucm_provision.control.events import News
 from ucm_provision.control.inspection import InspectionRoutes
 from ucm_provision.control.manifest import ManifestRoutes
 from ucm_provision.control.orders import OrderRoutes
