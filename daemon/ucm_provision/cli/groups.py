@@ -20,7 +20,7 @@ class Group(Enum):
     AT_WORK = "at work", "at work"
     WAITS = "waits, and goes on by itself", "wait, and go on by themselves"
     WELL = "verified", "verified"
-    OVER = "ended without being verified", "ended without being verified"
+    OVER = "left alone, or refused", "left alone, or refused"
 
     def heading(self, count: int) -> str:
         one, several = self.value

@@ -169,7 +169,7 @@ def approve(
 
     if _is_for_all(module, everyone=everyone):
         if pop_file or name:
-            raise click.UsageError("a label and a name are one module's: they do not go with --all")
+            raise click.UsageError("label and name are one module's: --pop-file and --name do not go with --all")
         _each(client, "approve", many.expected(client), as_json=as_json)
         return
     body = read_label(pop_file) if pop_file else ApproveRequest()

@@ -263,7 +263,7 @@ def _ended(session: Session, event: Event) -> Session | None:
         case Cancelled(by=by):
             return replace(session, milestone=Milestone.CANCELLED, left_alone_by=by)
         case Forgotten():
-            return replace(session, milestone=Milestone.CANCELLED, forgotten=True, left_alone_by="")
+            return replace(session, milestone=Milestone.CANCELLED, left_alone_by="", forgotten=True)
     return None
 
 

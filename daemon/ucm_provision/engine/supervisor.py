@@ -294,10 +294,10 @@ class Supervisor:
 
 
 def _is_known(session: Session | None) -> bool:
-    """Whether there is nothing to begin. A module that was forgotten is begun with when it is plugged in anew."""
+    """Whether there is nothing to begin. What was forgotten or left alone is begun with when it is plugged in anew."""
     if session is None:
         return False
-    return session.milestone is not Milestone.CANCELLED or session.left_alone_by != "" or session.forgotten
+    return session.milestone is not Milestone.CANCELLED or session.forgotten or session.left_alone_by != ""
 
 
 def _waits_for_api(session: Session) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ EVERY = [pytest.param(path, command, id=" ".join(path)) for path, command in com
 def test_help_has_an_example_that_calls_the_command(path: Path_, command: click.Command) -> None:
     shown = CliRunner().invoke(ucmctl, [*path, "--help"])
     assert shown.exit_code == 0
-    assert f"Example: ucmctl {' '.join(path)}" in " ".join(shown.output.split())
+    assert re.search(f"Example: (sudo )?ucmctl {' '.join(path)}", " ".join(shown.output.split()))
 
 
 @pytest.mark.parametrize(("path", "command"), EVERY)
@@ -54,8 +55,8 @@ def test_without_a_daemon_nobody_sees_a_traceback(path: Path_, command: click.Co
     nowhere = ["--socket", str(tmp_path / "none.sock")]
     wanted = [each for each in command.params if isinstance(each, click.Argument) and each.required]
     shown = CliRunner().invoke(ucmctl, [*nowhere, *path, *(["/dev/null"] * len(wanted))], standalone_mode=True)
-    assert shown.exit_code != 0
-    assert isinstance(shown.exception, SystemExit) or "DAEMON_UNREACHABLE" in str(shown.exception)
+    assert shown.exit_code != 0 or path == ("suggest",)  # which looks at this machine alone
+    assert isinstance(shown.exception, SystemExit | None) or "DAEMON_UNREACHABLE" in str(shown.exception)
 
 
 def test_what_is_imported_late_is_what_it_is_called() -> None:

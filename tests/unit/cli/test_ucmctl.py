@@ -222,31 +222,34 @@ def test_a_daemon_that_never_answers_is_given_up(path: Path, monkeypatch: pytest
 # ---- starting ------------------------------------------------------------------------------------
 
 
-async def test_it_starts_without_the_daemon_s_libraries() -> None:
+HEAVY = {
+    "aiohttp",
+    "structlog",
+    "msgspec",
+    "cryptography",
+    "asyncio",
+    "google",
+    "paho",
+    "aiomqtt",
+    "serial",
+    "pyudev",
+    "zeroconf",
+    "rich",
+}
+
+
+@pytest.mark.parametrize("command", [["--help"], ["status"], ["list"], ["retry", "--all"], ["orders"]])
+async def test_it_starts_without_the_daemon_s_libraries(path: Path, known: KnownModules, command: list[str]) -> None:
     script = (
         "import sys, ucm_provision.cli.main as cli\n"
-        "try: cli.ucmctl(['--help'])\n"
+        "try: cli.ucmctl(sys.argv[1:])\n"
         "finally: print(*sorted(sys.modules), file=sys.stderr)\n"
     )
-    outcome = await run(sys.executable, "-c", script)
-    assert outcome.out.startswith("Usage: ")
-    imported = {name.partition(".")[0] for name in outcome.err.split()}
-    heavy = {
-        "aiohttp",
-        "structlog",
-        "msgspec",
-        "cryptography",
-        "asyncio",
-        "google",
-        "paho",
-        "aiomqtt",
-        "serial",
-        "pyudev",
-        "zeroconf",
-        "rich",
-    }
-    assert "ucm_provision" in imported
-    assert imported & heavy == set()
+    outcome = await run(sys.executable, "-c", script, "--socket", path, *command)
+    imported = outcome.err.split()
+    assert "ucm_provision.cli.main" in imported
+    assert {name.partition(".")[0] for name in imported} & HEAVY == set()
+    assert ("ucm_provision.cli.provision" in imported) == (command == ["--help"])  # which says what each is for
 
 
 async def test_help_and_version_need_no_daemon() -> None:

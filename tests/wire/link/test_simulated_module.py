@@ -336,3 +336,21 @@ async def test_a_dial_that_is_cancelled_gives_the_port_back(make_module: Callabl
             await dialling
         stream = await open_port(str(module.link), 115200, retry_for=0)
         await stream.close()
+
+
+async def test_a_reset_module_has_forgotten_everything_but_who_it_is(make_module: Callable[..., SerialModule]) -> None:
+    payload = pack(CONFIGURATION)
+    async with make_module() as module, dialled(module) as link:
+        with pytest.raises(UcmError) as unreserved:
+            await link.reset()
+        assert unreserved.value.code is Code.MODULE_REFUSED
+        await link.reserve(OWNER, 120)
+        await staged(link, payload)
+        generation = await link.commit(TRANSACTION, trial_s=120, now_unix_ms=0)
+        await link.confirm(generation)
+        await link.reset()
+        await module.until(lambda module: module.unprovisioned, timeout=5)
+        info = await link.info()
+        assert (info.hardware_id, info.active, info.trial, info.reservation) == (HARDWARE_ID, None, None, None)
+        await link.reserve(OWNER, 120)
+        await link.reset()  # of nothing: it does no harm
