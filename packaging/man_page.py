@@ -32,8 +32,9 @@ def page(command: click.Command, name: str, section: str, version: str, date: st
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
     """Every command that does something, wherever in the tree it stands; a group's own words go before them."""
-    for name, command in sorted(group.commands.items()):
-        if command.hidden:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None or command.hidden:
             continue
         below = _context(command, name, context)
         yield f".SS {escaped(below.command_path)}"

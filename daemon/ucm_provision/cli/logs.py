@@ -21,9 +21,9 @@ _AGO = re.compile(r"\d+(s|m|min|h|d)")
 
 @click.command()
 @module_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--since", metavar="WHEN", help='E.g. 8h, today, yesterday, "2026-07-14 08:00".')
-@click.option("--lines", "-n", type=click.IntRange(1), help="Only so many of the latest.")
+@click.option("-n", "--lines", type=click.IntRange(1), help="Only so many of the latest.")
 @click.option("--json", "as_json", is_flag=True, help="One entry a line, as JSON, with every field.")
 @click.pass_obj
 def logs(

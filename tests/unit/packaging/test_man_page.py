@@ -36,7 +36,10 @@ def resolved(name: str) -> click.Command:
 
 def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     yield path, command
-    for name, below in command.commands.items() if isinstance(command, click.Group) else ():
+    context = click.Context(command)
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        below = command.get_command(context, name)
+        assert below is not None
         yield from commands(below, f"{path} {name}")
 
 
