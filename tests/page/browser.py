@@ -73,10 +73,23 @@ class Visit:
         return self.page.locator("li.row").filter(has=self.page.get_by_role("link", name=name, exact=True))
 
     async def demand_accessible(self, view: str) -> None:
-        """No violation that axe finds, in this view as it is now."""
-        await settled(self.page)
-        found = await Axe().run(self.page, options={"runOnly": {"type": "tag", "values": _WCAG}})
+        """No violation that axe finds, in this view as it is now, from top to bottom."""
+        async with self._whole():
+            await settled(self.page)
+            found = await Axe().run(self.page, options={"runOnly": {"type": "tag", "values": _WCAG}})
         assert not found.response["violations"], f"{view}: {found.generate_report()}"
+
+    @asynccontextmanager
+    async def _whole(self) -> AsyncIterator[None]:
+        """On a screen as high as the page: what is below the bar at the bottom is only not scrolled to yet."""
+        size = self.page.viewport_size
+        assert size is not None
+        height = await self.page.evaluate("document.documentElement.scrollHeight")
+        await self.page.set_viewport_size({"width": size["width"], "height": max(height, size["height"])})
+        try:
+            yield
+        finally:
+            await self.page.set_viewport_size(size)
 
 
 @asynccontextmanager
