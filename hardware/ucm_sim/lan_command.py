@@ -112,6 +112,14 @@ power-off or modules; `ucm-sim air --help` shows them as commands.
 )
 @click.option("--boot-s", type=click.FloatRange(0, 60), default=0.2, show_default=True, metavar="SECONDS")
 @click.option("--rssi", type=click.IntRange(-120, 0), default=-58, show_default=True, metavar="DBM")
+@click.option(
+    "--reannounce",
+    type=click.FloatRange(0, 86400),
+    default=0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often each module announces itself again without being asked; 0: never. Its records live 120 s.",
+)
 @click.option("--no-mdns", is_flag=True, help="Announce nothing: whoever wants the modules must know their ports.")
 @click.option("--verbose", is_flag=True, help="Print what each module does, not only how many do what.")
 def lan(
@@ -132,6 +140,7 @@ def lan(
     register: float,
     boot_s: float,
     rssi: int,
+    reannounce: float,
     no_mdns: bool,
     verbose: bool,
 ) -> None:
@@ -139,7 +148,7 @@ def lan(
     if port + count > 65536:
         raise click.UsageError("--port leaves no room for that many modules")
     address = address or _address_on_a_lan()
-    segment = LanSegment([address], mdns=not no_mdns)
+    segment = LanSegment([address], reannounce_s=reannounce or None, mdns=not no_mdns)
     air = Air.of(terminal.parse_networks(networks), rssi)
     bound = _bind(air, terminal.parse_segments(segments), mdns=not no_mdns)
     fleet = LanFleet(

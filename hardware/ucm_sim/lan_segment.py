@@ -12,21 +12,28 @@ class LanSegment:
 
     `interface_addresses` are those of this machine's interfaces on which mDNS is spoken; the first is also what modules
     get that join a network which is bound to this segment. `ttl_s` is for how many seconds listeners may believe what
-    they heard. With `mdns` false nobody hears of the modules.
+    they heard; with `reannounce_s` modules tell it again so often without being asked. With `mdns` false nobody hears
+    of the modules.
     Raises OSError when it is entered with an address that no interface has.
     """
 
     def __init__(
-        self, interface_addresses: Sequence[str] = ("127.0.0.1",), *, ttl_s: int = 120, mdns: bool = True
+        self,
+        interface_addresses: Sequence[str] = ("127.0.0.1",),
+        *,
+        ttl_s: int = 120,
+        reannounce_s: float | None = None,
+        mdns: bool = True,
     ) -> None:
         self._addresses = interface_addresses
         self._ttl_s = ttl_s
+        self._reannounce_s = reannounce_s
         self._speaks = mdns
         self._responder: Responder | None = None
 
     async def __aenter__(self) -> Self:
         if self._speaks:
-            self._responder = Responder(self._addresses, self._ttl_s)
+            self._responder = Responder(self._addresses, self._ttl_s, self._reannounce_s)
             await self._responder.start()
         return self
 

@@ -52,27 +52,33 @@ class _Turn:
 class Responder:
     """Announces services and answers for them, on the interfaces with the given addresses, while it is started.
 
-    `ttl_s` is for how many seconds listeners may believe the records. Raises OSError at construction for an
-    address that no interface has.
+    `ttl_s` is for how many seconds listeners may believe the records. With `reannounce_s` each service is announced
+    again so often, unasked and in a packet of its own. Raises OSError at construction for an address that no
+    interface has.
     """
 
-    def __init__(self, interface_addresses: Sequence[str], ttl_s: int) -> None:
+    def __init__(self, interface_addresses: Sequence[str], ttl_s: int, reannounce_s: float | None = None) -> None:
         for address in interface_addresses:
             _require(address)
         self._zeroconf = AsyncZeroconf(list(interface_addresses), ip_version=IPVersion.V4Only)
         self._ttl_s = ttl_s
+        self._reannounce_s = reannounce_s
         self._latest: dict[str, _Announcement] = {}
         self._turns: list[_Turn] = []
         self._numbers = itertools.count()
         self._pending = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
+        self._reminding: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self._zeroconf.zeroconf.async_wait_for_start()
         self._sending = asyncio.create_task(self._send_in_turn())
+        if self._reannounce_s is not None:
+            self._reminding = asyncio.create_task(self._remind(self._reannounce_s))
 
     async def close(self) -> None:
         """Send the goodbyes that are still due and stop answering."""
+        await end(self._reminding)
         await end(self._sending)
         self._turns = sorted(turn for turn in self._turns if turn.announcement.ttl == _GOODBYE)
         while self._turns:
@@ -135,9 +141,21 @@ class Responder:
 
     def _send_due(self) -> None:
         """Send one packet, if anything is due."""
-        batch = self._next_batch(asyncio.get_running_loop().time())
-        if not batch:
-            return
+        if batch := self._next_batch(asyncio.get_running_loop().time()):
+            self._send(batch)
+
+    async def _remind(self, every_s: float) -> None:
+        """Announce one after the other, spread evenly: modules were not switched on in the same second."""
+        while True:
+            round_of_all = list(self._latest.values())
+            for announcement in round_of_all:
+                await asyncio.sleep(every_s / len(round_of_all))
+                if self._latest.get(announcement.info.key) is announcement and announcement.ttl != _GOODBYE:
+                    self._send([announcement])
+            if not round_of_all:
+                await asyncio.sleep(_AGAIN_AFTER_S)
+
+    def _send(self, batch: Sequence[_Announcement]) -> None:
         packet = self._zeroconf.zeroconf.generate_service_broadcast(batch[0].info, batch[0].ttl)
         for also in batch[1:]:
             info, ttl = also.info, also.ttl

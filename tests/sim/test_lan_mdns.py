@@ -79,6 +79,12 @@ class Listener:
         text = self.newest(DNSText, name_of(identity))
         return text.text.rpartition(b"state=")[2] if text else b""
 
+    def heard_at(self, identity: Identity) -> float:
+        """When it was last heard of, in milliseconds of some clock."""
+        service = self.newest(DNSService, name_of(identity))
+        assert service is not None
+        return service.created
+
     def ttl(self, identity: Identity) -> int:
         service = self.newest(DNSService, name_of(identity))
         assert service is not None
@@ -202,6 +208,18 @@ async def test_a_fleet_is_heard_in_seconds_and_says_goodbye(listener: Listener) 
             assert listener.ttl(fleet.identities[0]) == 30
             assert fleet.tally() == {"new": 60, "IDLE": 60}
     await listener.loses(*fleet.identities)
+
+
+async def test_a_module_may_say_again_who_it_is_without_being_asked(listener: Listener, identity: Identity) -> None:
+    async with (
+        LanSegment(ttl_s=30, reannounce_s=0.3) as segment,
+        LanModule(identity, None, segment, boot_s=0, clock=ScaledClock(20)) as module,
+    ):
+        await listener.finds(identity)
+        first = listener.heard_at(identity)
+        # Both announcements of a module that is new are over a second after it appeared; nobody asks as early as that.
+        await listener.hears_that(lambda: listener.heard_at(identity) - first > 1500)
+        assert listener.place(identity) == (module.address, module.port)
 
 
 async def test_without_mdns_nothing_is_heard(segment: LanSegment, listener: Listener, identity: Identity) -> None:

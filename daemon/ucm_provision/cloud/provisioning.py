@@ -198,7 +198,10 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body[:limit])
 
 
-async def _trust(ca_file: Path | None, ca: str) -> ssl.SSLContext:
+async def _trust(ca_file: Path | None, ca: str) -> ssl.SSLContext | bool:
+    """Where no CA is named aiohttp's own context, which trusts the system's: a second one is a megabyte."""
+    if ca_file is None and not ca:
+        return True
     try:
         return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file, cadata=ca or None)
     except OSError as error:  # ssl.SSLError is one

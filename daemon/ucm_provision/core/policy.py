@@ -189,6 +189,8 @@ MDNS_NETWORK_SETTLE = 1.0
 MDNS_NETWORK_EVERY = 30.0
 # python-zeroconf asks 0, 1, 5 and 14 s after it has begun; who is silent to all four is gone.
 MDNS_REBUILD_GRACE = 20.0
+# A thousand announcements while the event loop is busy. The system's limit may be less, which is no failure.
+MDNS_BUFFER = 1024 * 1024
 # A module that restarts says goodbye and is back in a second or two.
 MDNS_DEPARTURE_SETTLE = 5.0
 # RFC 6762, section 10 recommends it for what does not concern hosts. More would outlast its sender's purpose.
@@ -202,6 +204,8 @@ MDNS_RECORDS_OF_A_NAME = 16
 # Ids that neither manifest nor journal knows. Those that they know are not counted.
 MDNS_UNKNOWN_KEPT = 1024
 MDNS_GATEWAYS_KEPT = 8
+# Addresses of which it is remembered whether they are neighbours'.
+MDNS_NEIGHBOURS = 2048
 # How many may be new until python-zeroconf's schedule of queries, which forgets nobody early, is begun anew.
 MDNS_NEWCOMERS = 4096
 MDNS_TEND_EVERY = 10.0
@@ -238,6 +242,11 @@ CLOCK_JUMP = 30.0
 # A box without a battery for its clock has got its time, and has seen it corrected, by then.
 CLOCK_JUMP_REMEMBERED = 15 * 60.0
 CLOCK_OFFSETS_KEPT = 256
+
+# ---- memory --------------------------------------------------------------------------------------
+
+MEMORY_EVERY = 30.0
+MEMORY_GROWTH = 1024 * 1024
 
 # ---- retries -------------------------------------------------------------------------------------
 

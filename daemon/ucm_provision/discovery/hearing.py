@@ -8,6 +8,8 @@ asked for is turned away before it gets there, and lifetimes are kept by the :cl
 from __future__ import annotations
 
 import contextlib
+import functools
+import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Protocol, cast
 
@@ -50,18 +52,19 @@ class _Door(RecordManager):
 
     def __init__(self, zeroconf: Zeroconf, network: Network, roster: Roster, listener: Listener) -> None:
         super().__init__(zeroconf)
-        self._network = network
+        # The same neighbours speak again and again.
+        self._is_on_link = functools.lru_cache(policy.MDNS_NEIGHBOURS)(network.is_on_link)
         self._roster = roster
         self._listener = listener
 
     def async_updates_from_response(self, msg: DNSIncoming) -> None:
         source = cast("tuple[str, int]", msg.source)[0]
-        if not self._network.is_on_link(source, msg.scope_id):
+        if not self._is_on_link(source, msg.scope_id):
             return
         answers = msg.answers()
         admitted = [*self._pointers(answers), *self._details(answers), *self._addresses(answers)]
-        answers[:] = admitted
         news = {name for record in admitted if self._is_news(record, admitted) for name in self._concerned(record)}
+        answers[:] = [self._said_again(record) or record for record in admitted]
         super().async_updates_from_response(msg)
         self._tell(admitted, news)
 
@@ -126,6 +129,14 @@ class _Door(RecordManager):
             return False
         same = self.cache.async_all_by_details(record.name, record.type, record.class_)
         return any(each.ttl > _REPLACED and each not in admitted for each in same)
+
+    def _said_again(self, record: _Record) -> DNSRecord | None:
+        """The record that is there already, with the new one's lifetime: python-zeroconf would hold on to both."""
+        stored = self.cache.async_get_unique(record)
+        if stored is None or record.ttl == 0:
+            return None
+        stored.created, stored.ttl, stored.unique = record.created, record.ttl, record.unique
+        return stored
 
     def _concerned(self, record: _Record) -> Iterable[str]:
         if isinstance(record, DNSPointer):
@@ -217,6 +228,7 @@ async def hearing(network: Network, roster: Roster, listener: Listener) -> Async
     opened: Hearing | None = None
     try:
         await _started(zeroconf)
+        _have_patience(zeroconf)
         opened = Hearing(zeroconf, network)
         yield opened
     finally:
@@ -231,6 +243,12 @@ async def _started(zeroconf: Zeroconf) -> None:
         await zeroconf.async_wait_for_start()
     except NotRunningException:
         raise OSError("the sockets could not be opened") from None
+
+
+def _have_patience(zeroconf: Zeroconf) -> None:
+    """Modules that are switched on together announce themselves at once, and twice in all."""
+    for reader in zeroconf.engine.readers:
+        reader.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, policy.MDNS_BUFFER)
 
 
 def _families(choice: list[str | int]) -> IPVersion:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,10 @@ _DRIVER = "ID_UCM_LINK"
 _INITIALISED = "USEC_INITIALIZED"
 # Only a running udev has it. A container sees it where /run/udev is shared.
 _CONTROL = Path("/run/udev/control")
+# A file for each device, and a new one renamed into its place each time that udev has something to say about it.
+_DATA = Path("/run/udev/data")
+# Nanoseconds in which the kernel's clock for such stamps has surely ticked.
+_TICK = 1_000_000_000
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -51,6 +56,19 @@ class Database:
         with self._lock:
             marked = self._context.list_devices(subsystem=_SUBSYSTEM).match_property(_MARK, _MARKED)
             return {self._endpoint(device) for device in marked if device.device_node}
+
+    def stamp(self) -> int:
+        """Another one than before if udev may have written since, seen from a container too.
+
+        Costs a thousandth of :meth:`ports`. Where udev's files are not seen, each one is another.
+        """
+        now = time.time_ns()
+        try:
+            written = _DATA.stat().st_mtime_ns
+        except OSError:
+            return now
+        # A young stamp may yet be given a second time.
+        return written if written + _TICK < now else now
 
     def claim(self, number: int) -> Claim:
         """Whether the node with that device number is one of :meth:`ports`, or may yet turn out to be."""
@@ -94,8 +112,8 @@ def _boot_id() -> str:
 class UdevPorts:
     """Watches the marked ports.
 
-    An event says only *that* something has changed; what is there is always read from the database.
-    So cold plug, hot plug, and events that came in a burst, were lost, or never reach a container all
+    An event, or the database's stamp, says only *that* something has changed; what is there is always read from
+    the database. So cold plug, hot plug, and events that came in a burst, were lost, or never reach a container all
     go through one door, and a ``change`` of a port that stays is nothing.
     """
 
@@ -103,9 +121,11 @@ class UdevPorts:
         self._database = database
         self._monitor: pyudev.Monitor | None = monitor
         self._present: set[Endpoint] = set()
+        self._looked_at = -1
 
     async def look(self, sight: Sight) -> None:
         """Reports what has changed since the last look; the first one reports all that is there."""
+        self._looked_at = self._database.stamp()
         found = await asyncio.to_thread(self._database.ports)
         for sighting in self._changes(found):
             await sight(sighting)
@@ -129,14 +149,15 @@ class UdevPorts:
                 yield Sighting(endpoint, present=True)
 
     async def _stirred(self) -> None:
-        """Until there is news, or for so long that news may have got lost."""
+        """Until there is news, or the database is no longer what it was: news may have got lost."""
         assert self._monitor is not None
         loop, news = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._monitor.fileno(), news.set)
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(policy.UDEV_RESCAN_EVERY):
-                    await news.wait()
+            while not news.is_set() and self._database.stamp() == self._looked_at:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(policy.UDEV_RESCAN_EVERY):
+                        await news.wait()
         finally:
             loop.remove_reader(self._monitor.fileno())
         self._drain(self._monitor)

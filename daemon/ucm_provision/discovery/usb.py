@@ -54,8 +54,8 @@ class StaticPorts:
             await sight(sighting)
 
     async def run(self, sight: Sight) -> None:
-        """Looks again and again, for ever. Departures come before arrivals."""
-        while True:
+        """Looks again and again, for ever if there is any pattern. Departures come before arrivals."""
+        while self._patterns:
             await self.look(sight)
             await self._clock.sleep(policy.RESCAN_EVERY)
 

@@ -50,13 +50,20 @@ class SessionIndex:
 
     def _keep_open(self, session: Session, before: Session | None) -> None:
         self._open.pop(session.id, None)
-        if before and (claimed := _claimed(before)):
-            self._claiming.get(claimed, {}).pop(session.id, None)
+        if before:
+            self._claim_no_more(before)
         if session.milestone.ended:
             return
         self._open[session.id] = session
         if claimed := _claimed(session):
             self._claiming.setdefault(claimed, {})[session.id] = None
+
+    def _claim_no_more(self, before: Session) -> None:
+        claimed = _claimed(before)
+        others = self._claiming.get(claimed, {})
+        others.pop(before.id, None)
+        if not others:
+            self._claiming.pop(claimed, None)
 
     def __getitem__(self, session_id: str) -> Session:
         return self._sessions[session_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 from ucm_provision.core.model import Carrier
 
@@ -40,3 +41,13 @@ class ModuleLock:
             await self._lock.acquire()
         finally:
             self._cables_waiting -= waiting
+
+
+class ModuleLocks:
+    """The locks of the modules that somebody talks to; of the others there is none to keep."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, ModuleLock] = WeakValueDictionary()
+
+    def of(self, hardware_id: str) -> ModuleLock:
+        return self._locks.setdefault(hardware_id, ModuleLock())

@@ -17,7 +17,7 @@ from ucm_provision.core.machine import Action, Milestone, Session, Waits, next_a
 from ucm_provision.core.model import Carrier, ModuleInfo
 from ucm_provision.core.ports import DeviceLink
 from ucm_provision.engine.attempt import Attempt, ReservedModule, Site, Work
-from ucm_provision.engine.locks import GiveWay, ModuleLock
+from ucm_provision.engine.locks import GiveWay, ModuleLocks
 from ucm_provision.engine.proofs import Proofs
 from ucm_provision.engine.record import Record
 from ucm_provision.engine.recover import is_set_back
@@ -51,7 +51,7 @@ class SessionRunner:
         self._record = record
         self._proofs = proofs
         self._works: dict[str, Work] = defaultdict(Work)
-        self._locks: dict[str, ModuleLock] = defaultdict(ModuleLock)
+        self._locks = ModuleLocks()
         self._claimed: Counter[str] = Counter()
 
     def works_on(self, session_id: str) -> bool:
@@ -112,7 +112,7 @@ class SessionRunner:
             self._check_identity(session, info)
             await self._proofs.proved(session, info.hardware_id)
             # One module has one lock: what its last conversation ended with is journalled before the next begins.
-            async with self._locks[info.hardware_id].held(session.endpoint.carrier):
+            async with self._locks.of(info.hardware_id).held(session.endpoint.carrier):
                 yield link, await link.info()  # again: another conversation may have changed what the module holds
 
     def _goes_on_elsewhere(self, session: Session) -> bool:
@@ -166,7 +166,7 @@ class SessionRunner:
             reserved=ReservedModule(link, site.plan.box_id, site.clock),
             work=self._works[session.id],
             stack=stack,
-            lock=self._locks[info.hardware_id],
+            lock=self._locks.of(info.hardware_id),
         )
 
     async def _steps(self, attempt: Attempt) -> None:

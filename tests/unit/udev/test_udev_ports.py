@@ -6,7 +6,9 @@ import asyncio
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Self
 
@@ -66,8 +68,19 @@ class Plant:
 
     def __init__(self, events: Events) -> None:
         self.there: set[Endpoint] = set()
+        self.stamp = 1
+        self.looks = 0
         self.sightings: asyncio.Queue[Sighting] = asyncio.Queue()
-        self.watched = UdevPorts(SimpleNamespace(ports=lambda: set(self.there)), events)
+        self.watched = UdevPorts(SimpleNamespace(ports=self._ports, stamp=lambda: self.stamp), events)
+
+    def _ports(self) -> set[Endpoint]:
+        self.looks += 1
+        return set(self.there)
+
+    def plug(self, *there: Endpoint) -> None:
+        """What is there from now on, and udev's note of it."""
+        self.there = set(there)
+        self.stamp += 1
 
     async def next(self) -> tuple[str, bool]:
         sighting = await asyncio.wait_for(self.sightings.get(), DEADLINE)
@@ -110,15 +123,35 @@ async def test_after_lost_events_it_looks_what_is_there(
     assert running.cancelled()
 
 
-async def test_without_any_event_it_looks_all_the_same(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_any_event_it_looks_when_udev_has_written(
+    events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A container shares udev's database, but its own network namespace hears no events."""
     monkeypatch.setattr(policy, "UDEV_RESCAN_EVERY", 0.01)
     plant = Plant(events)
+    await plant.look()
     running = asyncio.ensure_future(plant.watched.run(plant.sightings.put))
-    plant.there = {endpoint(1)}
+    plant.plug(endpoint(1))
     assert await plant.next() == ("/dev/ttyUSB0001", True)
+    assert plant.looks == 2
+    plant.plug()
+    assert await plant.next() == ("/dev/ttyUSB0001", False)
+    assert plant.looks == 3
     running.cancel()
     await asyncio.wait([running])
+
+
+def test_the_database_s_stamp_changes_whenever_udev_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udev, "_DATA", tmp_path / "data")
+    database = udev.Database()
+    assert database.stamp() != database.stamp()  # nobody sees what udev writes
+    (tmp_path / "data").mkdir()
+    assert database.stamp() != database.stamp()  # too young to tell whether more has been written since
+    written = time.time_ns() - 3_600_000_000_000
+    os.utime(tmp_path / "data", ns=(written, written))
+    assert database.stamp() == database.stamp() == written
+    (tmp_path / "data" / "c188:0").touch()
+    assert database.stamp() > written
 
 
 async def test_a_burst_of_events_is_one_look(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +163,7 @@ async def test_a_burst_of_events_is_one_look(events: Events, monkeypatch: pytest
         looks += 1
         return {endpoint(looks)}
 
-    plant.watched = UdevPorts(SimpleNamespace(ports=ports), events)
+    plant.watched = UdevPorts(SimpleNamespace(ports=ports, stamp=lambda: -1), events)
     for _ in range(50):
         events.happen()
     running = asyncio.ensure_future(plant.watched.run(plant.sightings.put))
