@@ -47,11 +47,12 @@ FIRST_ROWS = """new Promise((resolve) => {
   };
   look();
 })"""
-# When a row said that, by the clock that Python has, too.
-SHOWN = """(text) => new Promise((resolve) => {
+# When a module's row said that, by the clock that Python has, too. The row is one and the same, wherever it moves.
+SHOWN = """({ key, text }) => new Promise((resolve) => {
+  const doing = document.querySelector(`a[href="#/module/${key}"]`).closest("li").querySelector(".doing");
+  const now = () => (performance.timeOrigin + performance.now()) / 1000;
   const look = () => {
-    const found = [...document.querySelectorAll(".doing")].some((each) => each.textContent.startsWith(text));
-    if (found) setTimeout(() => resolve((performance.timeOrigin + performance.now()) / 1000), 0);
+    if (doing.textContent.startsWith(text)) setTimeout(() => resolve(now()), 0);
     else requestAnimationFrame(look);
   };
   look();
@@ -81,18 +82,18 @@ async def _delays(browser: Browser, url: str, daemon: Daemon) -> list[float]:
     async with visit(browser, url) as visitor:
         await visitor.page.wait_for_function(ALL_ROWS)
         sessions = daemon.record.sessions()
-        chosen = [sessions[each * MODULES // CHANGES].id for each in range(CHANGES)]
+        chosen = [sessions[each * MODULES // CHANGES] for each in range(CHANGES)]
         return [await _delay(visitor.page, daemon, session, f"{number} %") for number, session in enumerate(chosen)]
 
 
-async def _delay(page: Page, daemon: Daemon, session: str, text: str) -> float:
+async def _delay(page: Page, daemon: Daemon, session: Session, text: str) -> float:
     """From the event in the daemon to the picture with it."""
-    seen = asyncio.create_task(page.evaluate(SHOWN, text))
+    seen = asyncio.create_task(page.evaluate(SHOWN, {"key": session.hardware_id, "text": text}))
     await page.evaluate("0")  # whoever looks for it has begun by now
     told = time.time()
-    daemon.record.busy(session, "push", text)
+    daemon.record.busy(session.id, "push", text)
     shown: float = await seen
-    daemon.record.idle(session)
+    daemon.record.idle(session.id)
     return shown - told
 
 

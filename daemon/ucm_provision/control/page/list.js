@@ -192,11 +192,12 @@ export class ModuleList {
   /** Those that are seen first, first. */
   foremost(keys) {
     const rank = new Map(GROUPS.map(({ id }, index) => [id, index]));
-    const placed = [...keys].map((key) => [key, this.store.modules.get(key)]);
-    const weight = ([, module]) => (module ? rank.get(standing(module).group) : -1);
-    const name = ([, module]) => (module ? nameOf(module) : "");
-    placed.sort((one, other) => weight(one) - weight(other) || order.compare(name(one), name(other)));
-    return new Set(placed.map(([key]) => key));
+    const placed = [...keys].map((key) => {
+      const module = this.store.modules.get(key);
+      return { key, weight: module ? rank.get(standing(module).group) : -1, name: module ? nameOf(module) : "" };
+    });
+    placed.sort((one, other) => one.weight - other.weight || order.compare(one.name, other.name));
+    return new Set(placed.map(({ key }) => key));
   }
 
   work() {

@@ -186,7 +186,10 @@ if (page === null) recall();
 if (page?.private && !page.signed_in_as) store.take("connection", "locked");
 else if (location.protocol === "https:") live.connect();
 route();
-navigator.serviceWorker?.register("/sw.js").catch(() => {
-  // without one the page works while the box is in reach
-});
+// It fetches every file once more, which can wait until the modules are there.
+setTimeout(() => {
+  navigator.serviceWorker?.register("/sw.js").catch(() => {
+    // without one the page works while the box is in reach
+  });
+}, 2_000);
 
