@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from tests.vm.usb.hub import Hub
 
 _IMAGE = Path(__file__).parents[2] / ".vm"
 _MEASURED: dict[str, str] = {}
+_HAS_FAILED = pytest.StashKey[bool]()
 
 # By what they do to the machine: first what must find it untouched, last what takes the package away.
 _ORDER = (
@@ -39,6 +40,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("measured in the guest")
     for what, value in _MEASURED.items():
         terminalreporter.write_line(f"{what}: {value}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+async def evidence(request: pytest.FixtureRequest, guest: Guest) -> AsyncIterator[None]:
+    """Of a test that fails, what the guest has to say is printed with it."""
+    yield
+    if request.node.stash.get(_HAS_FAILED, False):
+        print(await guest.last_words())
 
 
 @pytest.fixture

@@ -21,14 +21,6 @@ async def test_a_module_plugged_into_a_new_box_is_verified(box: Box, measured: C
         assert module.phase_name == "ONLINE"
 
 
-async def test_the_next_one_is_quicker(box: Box, measured: Callable[[str, str], None]) -> None:
-    module = box.plant.module()
-    async with FtdiCable(box.guest, module).plugged():
-        begun = time.monotonic()
-        await box.until_verified(module.identity.hardware_id)
-        measured("device_add to VERIFIED, the next plug", f"{time.monotonic() - begun:.1f} s")
-
-
 async def test_a_service_that_started_before_any_driver_may_open_its_ports(box: Box) -> None:
     """The unit allows major numbers; a name would mean nothing until the driver is there."""
     await box.guest.run(

@@ -66,10 +66,11 @@ class _Door(RecordManager):
         news = {name for record in admitted if self._is_news(record, admitted) for name in self._concerned(record)}
         answers[:] = [self._said_again(record) or record for record in admitted]
         super().async_updates_from_response(msg)
-        self._tell(admitted, news)
+        self._tell(answers, news)
 
-    def _tell(self, admitted: list[_Record], news: set[str]) -> None:
-        for record in admitted:
+    def _tell(self, answers: list[DNSRecord], news: set[str]) -> None:
+        """The lifetimes are those that python-zeroconf has settled on: it believes in no short ones."""
+        for record in answers:
             if isinstance(record, DNSPointer) and (instance := self._roster.get(record.alias_key)):
                 self._listener.announced(instance, record.ttl)
         if news:

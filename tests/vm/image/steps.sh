@@ -57,6 +57,7 @@ configure_guest() {
   cat /proc/sys/kernel/random/uuid | tr -d - > "$root/etc/machine-id"
   chroot "$root" passwd --quiet --delete root
   chroot "$root" systemctl --quiet enable systemd-networkd.service
+  touch "$root/etc/.updated" "$root/var/.updated" # else what systemd does after an upgrade is done at each boot
   chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service systemd-timesyncd.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
     systemd-networkd-wait-online.service

@@ -13,13 +13,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.vm.machine import qemu
-from tests.vm.machine.agent import Ended, GuestAgent
+from tests.vm.machine.agent import AgentError, Ended, GuestAgent
 from tests.vm.machine.polling import polled
 from tests.vm.machine.qmp import Qmp
 
 _BOOT_WITHIN = 180.0
 _QEMU_WITHIN = 20.0
 _CONSOLE_SHOWN = 4000
+_LINES_SHOWN = 150
+_LAST_WORDS_WITHIN = 20.0
 
 
 class GuestError(Exception):
@@ -84,6 +86,13 @@ class Guest:
         """What was not synchronised to the disk is lost."""
         await self.qmp.execute("system_reset")
         await self.wait_booted()
+
+    async def last_words(self) -> str:
+        """The end of the journal, or of the console where the agent does not answer."""
+        try:
+            return await self.run(f"journalctl --quiet --lines {_LINES_SHOWN} --no-pager", within=_LAST_WORDS_WITHIN)
+        except (GuestError, AgentError, OSError, EOFError) as silent:  # TimeoutError is an OSError
+            return f"The guest does not answer: {silent!r}\n{self.console()}"
 
     def console(self) -> str:
         """The end of what the kernel and systemd had to say."""
