@@ -11,13 +11,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import lan, page, push, site_broker, site_calls, site_pages, srp
+from tests.bench import idle, lan, page, push, site_broker, site_calls, site_pages, srp, start
 from tests.bench.result import Result
 
 PARTS: dict[str, Callable[[Path], list[Result]]] = {
     "push": lambda folder: asyncio.run(push.measure(folder)),
     "srp": lambda _: srp.measure(),
+    "start": start.measure,
     "lan": lambda folder: asyncio.run(lan.measure(folder)),
+    "idle": lambda folder: asyncio.run(idle.measure(folder)),
     "page": lambda folder: asyncio.run(page.measure(folder)),
     "site-calls": lambda folder: asyncio.run(site_calls.measure(folder)),
     "site-broker": lambda folder: asyncio.run(site_broker.measure(folder)),

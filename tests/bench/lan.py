@@ -1,29 +1,20 @@
 """Modules on the LAN, all the way to verified: what each of them costs the daemon.
 
-The daemon is a process of its own on a core of its own, and what it used is read from outside. Simulated
-modules, site API and mosquitto share the other core. The arithmetic of SRP is measured apart, on the
-daemon's core: every module takes two handshakes, one before Commit and one after.
+The arithmetic of SRP is measured apart, on the daemon's core: every module takes two handshakes, one before Commit and
+one after.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import structlog
 
 from tests.bench import srp
+from tests.bench.many import cores, daemon, modules, pinned, plant, until_verified
 from tests.bench.result import Result
-from tests.e2e.station import BIN, spawn
-from tests.mosquitto.harness import mosquitto_running
-from ucm_site_api import SiteApi
 
 FEW, MANY = 100, 1000
 HANDSHAKES = 2
@@ -31,9 +22,6 @@ HANDSHAKES = 2
 COST_LIMIT, SRP_USUAL, BESIDE_LIMIT = 35.0, 15.0, 20.0
 MEMORY_LIMIT = 150.0  # MiB
 GROWTH_LIMIT = 1.2
-SSID, PASSPHRASE = "bench-plant", "correct horse battery"
-DEADLINE = 400.0
-POLL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,126 +67,22 @@ async def measure(folder: Path) -> list[Result]:
 
 async def provision(folder: Path, count: int) -> Cost:
     """Brings ``count`` new modules to verified."""
-    await asyncio.to_thread(folder.mkdir)
-    daemons, others = _cores()
-    async with AsyncExitStack() as stack:
-        stack.enter_context(_pinned(others))
-        settings, _ = await stack.enter_async_context(mosquitto_running(folder))
-        site = await stack.enter_async_context(SiteApi(settings))
-        async with _modules(folder, count):
-            pass  # who they are stands in the manifest, which the daemon reads when it starts
-        daemon = await stack.enter_async_context(_daemon(folder, site, daemons))
-        await _until_verified(folder / "control.sock", 0)
-        before, started = daemon.cpu_times(), time.monotonic()
-        await stack.enter_async_context(_modules(folder, count))
-        await _until_verified(folder / "control.sock", count)
-        after, seconds = daemon.cpu_times(), time.monotonic() - started
-        devices = len(await site.devices())
-        peak = _peak_mib(daemon.pid)
+    daemons, others = cores()
+    with pinned(others):
+        async with plant(folder, count) as site, daemon(folder, site, daemons) as process:
+            await until_verified(folder / "control.sock", 0)
+            before, started = process.cpu_times(), time.monotonic()
+            async with modules(folder, count):
+                await until_verified(folder / "control.sock", count)
+                after, seconds = process.cpu_times(), time.monotonic() - started
+            devices, peak = len(await site.devices()), _peak_mib(process.pid)
     cpu = after.user + after.system - before.user - before.system
     return Cost(count, cpu, peak, seconds, devices)
 
 
-def _cores() -> tuple[set[int], set[int]]:
-    """The daemon's core, and the other ones; on a single core they share it."""
-    first, *rest = sorted(os.sched_getaffinity(0) | set(range(os.cpu_count() or 1)))
-    return {first}, set(rest) or {first}
-
-
-@contextmanager
-def _pinned(cores: set[int]) -> Iterator[None]:
-    """This thread, and whatever it starts meanwhile; what comes after it has all cores again."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def _srp_milliseconds() -> float:
-    with _pinned(_cores()[0]):
+    with pinned(cores()[0]):
         return srp.handshake_milliseconds()
-
-
-@asynccontextmanager
-async def _modules(folder: Path, count: int) -> AsyncIterator[None]:
-    """The same ones each time. Their manifest is complete when this yields."""
-    (folder / "modules.log").unlink(missing_ok=True)
-    arguments = ["lan", "--count", str(count), "--address", "127.0.0.1", "--telemetry", "0"]
-    arguments += ["--seed", str(folder), "--network", f"{SSID}={PASSPHRASE}", "--manifest", str(folder / "modules.csv")]
-    process = await spawn("ucm-sim", *arguments, log=folder / "modules.log")
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while b"ready:" not in await asyncio.to_thread((folder / "modules.log").read_bytes):  # noqa: ASYNC110
-                await asyncio.sleep(POLL)
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-@asynccontextmanager
-async def _daemon(folder: Path, site: SiteApi, cores: set[int]) -> AsyncIterator[psutil.Process]:
-    """Pinned before it does anything: threads inherit it."""
-    (folder / "passphrase").write_text(PASSPHRASE)
-    (folder / "ucm-provision.toml").write_text(_configuration(site))
-    with _pinned(cores):
-        log = folder / "daemon.log"
-        process = await spawn("ucm-provisiond", "--config", str(folder / "ucm-provision.toml"), log=log)
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def _configuration(site: SiteApi) -> str:
-    port = site.url.rpartition(":")[2]
-    return f"""
-[site]
-manifest = "modules.csv"
-[box]
-id = "bench-box"
-[api]
-url = "{site.url}"
-token_file = "{site.token_file.absolute()}"
-[broker]
-witness = "{site.witness_file.absolute()}"
-[usb]
-udev = false
-[lan]
-interfaces = ["127.0.0.1"]
-[[wifi]]
-ssid = "{SSID}"
-passphrase_file = "passphrase"
-[override]
-time_sync = {{ protocol = "HTTP", host = "127.0.0.1", port = {port} }}
-[control]
-socket = "control.sock"
-[state]
-dir = "state"
-"""
-
-
-async def _until_verified(socket: Path, count: int) -> None:
-    """Others may announce themselves on this machine's loopback meanwhile: they are not counted."""
-    async with asyncio.timeout(DEADLINE):
-        while await _verified(socket) < count:  # noqa: ASYNC110 -- another process has no event for us
-            await asyncio.sleep(POLL)
-
-
-async def _verified(socket: Path) -> int:
-    """What ``ucmctl status`` counts; less than none while the daemon does not answer yet."""
-    command = (BIN / "ucmctl", "--socket", socket, "status", "--json")
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    out, _ = await process.communicate()
-    if process.returncode != 0:
-        return -1
-    verified: int = json.loads(out)["modules"].get("VERIFIED", 0)
-    return verified
 
 
 def _peak_mib(pid: int) -> float:
