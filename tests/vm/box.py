@@ -20,6 +20,7 @@ STATE = "/var/lib/ucm-provision"
 SOCKET = "/run/ucm-provision/control.sock"
 
 _INSTALL_WITHIN = 180.0
+_LOOK_EVERY = 0.25
 _CONFIGURATION = f"""
 [api]
 url = "{{url}}"
@@ -97,7 +98,7 @@ class Box:
             return next((each for each in known if wanted.items() <= each.items()), None)
 
         try:
-            return await polled(look, within)
+            return await polled(look, within, _LOOK_EVERY)
         except TimeoutError as late:
             raise TimeoutError(f"{hardware_id} never had {wanted}; at last: {known}") from late
 

@@ -22,6 +22,7 @@ _QEMU_WITHIN = 20.0
 _CONSOLE_SHOWN = 4000
 _LINES_SHOWN = 150
 _LAST_WORDS_WITHIN = 20.0
+_LOOK_EVERY = 0.2
 
 
 class GuestError(Exception):
@@ -57,7 +58,7 @@ class Guest:
             return printed if re.search(wanted, printed, re.MULTILINE) else None
 
         try:
-            return await polled(look, within)
+            return await polled(look, within, _LOOK_EVERY)
         except TimeoutError as late:
             raise TimeoutError(f"{script!r} never printed {wanted!r}; at last:\n{printed}") from late
 

@@ -8,12 +8,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_EVERY = 0.05
 
+async def polled(look: Callable[[], Awaitable[T | None]], within: float, every: float = 0.05) -> T:
+    """What ``look`` returns as soon as that is something. Raises TimeoutError after so many seconds.
 
-async def polled(look: Callable[[], Awaitable[T | None]], within: float) -> T:
-    """What ``look`` returns as soon as that is something. Raises TimeoutError after that many seconds."""
+    A look that runs a program in the guest takes time from what is waited for there; with ``every`` it is rarer.
+    """
     async with asyncio.timeout(within):
         while (seen := await look()) is None:  # noqa: ASYNC110 -- see above
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(every)
         return seen
