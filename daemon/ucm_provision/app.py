@@ -33,7 +33,7 @@ from ucm_provision.engine.attempt import Site
 from ucm_provision.engine.engine import Engine
 from ucm_provision.engine.gate import Pause
 from ucm_provision.engine.views import timeline_entry
-from ucm_provision.host import config, memory
+from ucm_provision.host import config
 from ucm_provision.host.clock import SystemClock
 from ucm_provision.host.network_manager import NetworkManager
 from ucm_provision.link.timing import Timing
@@ -112,7 +112,6 @@ class Daemon:
                 group.create_task(self._telling.run(), name="telling")
                 group.create_task(self._news.run(), name="news")
                 group.create_task(ports.run(sight), name="ports")
-                group.create_task(memory.keep_low(self._clock), name="memory")
                 group.create_task(NetworkManager(self._clock).watch(self._engine.follower.moved), name="own network")
                 if self._lan:
                     group.create_task(self._lan.run(sight), name="lan")

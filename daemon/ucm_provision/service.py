@@ -16,6 +16,8 @@ from ucm_provision.control.listening import serving, serving_at
 from ucm_provision.control.refusing import refusing
 from ucm_provision.core import policy
 from ucm_provision.core.errors import Code, UcmError
+from ucm_provision.host import memory
+from ucm_provision.host.clock import SystemClock
 from ucm_provision.host.config import Configuration
 from ucm_provision.host.systemd import ServiceManager
 from ucm_provision.store.journal import has_room
@@ -76,6 +78,7 @@ class Service:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(memory.keep_low(SystemClock()), name="memory")
             if interval := self._manager.watchdog_s:
                 group.create_task(self._give_signs_of_life(interval / policy.SIGNS_OF_LIFE), name="signs of life")
             while True:

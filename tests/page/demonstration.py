@@ -47,17 +47,20 @@ class Demonstration:
 async def demonstration(folder: Path, *arguments: str) -> AsyncIterator[Demonstration]:
     command = (str(BIN / "ucm-demo"), "--folder", str(folder), *arguments)
     with _terminal() as terminal:
-        process = await asyncio.create_subprocess_exec(*command, stdin=terminal, stdout=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=terminal, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
         assert process.stdout is not None
         try:
             async with asyncio.timeout(_DEADLINE):
                 invitation = await _invitation(process.stdout)
             async with asyncio.TaskGroup() as group:
-                drained = group.create_task(process.stdout.read())  # a full pipe would hold the demo up
+                drained = group.create_task(_read_out(process.stdout))  # a full pipe would hold the demo up
                 yield Demonstration(folder, invitation)
                 process.send_signal(signal.SIGINT)
                 await drained
         finally:
+            print("the demo has ended:", process.returncode)  # shown when the test fails, with what it said
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
             await process.wait()
@@ -72,6 +75,11 @@ def _terminal() -> Iterator[int]:
     finally:
         os.close(slave)
         os.close(master)
+
+
+async def _read_out(out: asyncio.StreamReader) -> None:
+    while line := await out.readline():
+        print(line.decode().rstrip())
 
 
 async def _invitation(out: asyncio.StreamReader) -> str:
